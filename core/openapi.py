@@ -1,0 +1,77 @@
+"""
+The API page from the types the code uses: a body's msgspec type is its documentation.
+
+`describe()` decorates a view's method; `add_components` is the hook that puts the types into the schema.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import msgspec
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+
+
+class ErrorBody(TypedDict):
+    """The one shape of every error."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+_types: list[Any] = [ErrorBody]
+_MEANINGS = {
+    200: "Done.",
+    201: "Made.",
+    202: "Accepted: committed, and being worked on.",
+    204: "Done; there is nothing to say.",
+    400: "Some fields are not valid.",
+    401: "No valid token.",
+    403: "Not yours to do.",
+    404: "Not there, or not yours.",
+    409: "It contradicts what is there.",
+    413: "Too large.",
+    429: "Too many requests; wait as long as Retry-After says.",
+}
+
+
+def _content(kind: Any) -> dict[str, Any]:
+    if kind not in _types:
+        _types.append(kind)
+    (reference,), _ = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+    return reference
+
+
+def describe(
+    summary: str,
+    *,
+    request: Any = None,
+    answers: dict[int, Any],
+    errors: tuple[int, ...] = (400, 401, 403, 404, 429),
+    query: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Document a view method. `answers` maps a status to the type of its body, or to None for no body."""
+    responses = {
+        (status, "application/json"): _content(kind) if kind else {} for status, kind in answers.items()
+    } | {(status, "application/json"): _content(ErrorBody) for status in errors}
+    decorate = extend_schema(
+        summary=summary,
+        request={"application/json": _content(request)} if request else None,
+        responses={key: value | {"description": _MEANINGS[key[0]]} for key, value in responses.items()},
+        parameters=[
+            OpenApiParameter(name, str, OpenApiParameter.QUERY, description=text) for name, text in (query or {}).items()
+        ]
+        + [
+            OpenApiParameter(name, str, OpenApiParameter.HEADER, description=text)
+            for name, text in (headers or {}).items()
+        ],
+    )
+    return decorate
+
+
+def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """drf-spectacular's post-processing hook."""
+    _, components = msgspec.json.schema_components(_types, ref_template="#/components/schemas/{name}")
+    result.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    return result

@@ -1,0 +1,184 @@
+"""
+SMTP (RFC 5321): one connection for a claimed batch, one message per recipient, every reply an Outcome.
+
+The dialogue is done step by step and not by smtplib's sendmail(), because what a lost connection means
+depends on the step: before the final dot nothing was sent, after it nobody knows.
+"""
+
+import smtplib
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import formatdate, parseaddr
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+
+from notifications.values import Message, Outcome, Result
+
+GREYLIST = timedelta(seconds=60)  # RFC 6647, 2: greylisting servers ask for a minute or more
+FULL_MAILBOX = timedelta(hours=6)
+
+
+class BadAddress(ValueError):
+    """EMAIL_URL must look like smtp://host:25, smtp+tls://user:password@host:587 or smtps://user:password@host:465."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the mail goes. Never shows its password."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    security: str  # "", "starttls" or "tls"
+
+    @classmethod
+    def parse(cls, url: str) -> "Server":
+        """The server behind an EMAIL_URL. Raises BadAddress."""
+        parts = urlsplit(url)
+        kinds = {"smtp": ("", 25), "smtp+tls": ("starttls", 587), "smtps": ("tls", 465)}
+        if parts.scheme not in kinds or not parts.hostname:
+            raise BadAddress(" ".join((BadAddress.__doc__ or "").split()))
+        security, port = kinds[parts.scheme]
+        return cls(
+            host=parts.hostname,
+            port=parts.port or port,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            security=security,
+        )
+
+
+class SMTPProvider:
+    """Any SMTP server, with STARTTLS or TLS from the first byte; certificates are verified."""
+
+    def __init__(self, *, server: Server, sender: str, timeout: float) -> None:
+        self._server = server
+        self._sender = sender
+        self.timeout = timeout
+
+    @classmethod
+    def from_settings(cls) -> "SMTPProvider":
+        return cls(
+            server=Server.parse(settings.EMAIL_URL), sender=settings.EMAIL_FROM, timeout=settings.EMAIL_TIMEOUT
+        )
+
+    def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
+        """See delivery.channels.base.Provider.send."""
+        client: smtplib.SMTP | None = None
+        try:
+            for message in messages:
+                if client is None:
+                    try:
+                        client = self._connect()
+                    except (OSError, smtplib.SMTPException) as error:
+                        yield _refused(error)
+                        continue
+                outcome = self._send_one(client, message)
+                if outcome.code == "disconnected":
+                    client.close()
+                    client = None
+                yield outcome
+        finally:
+            if client is not None:
+                _leave(client)
+
+    def _connect(self) -> smtplib.SMTP:
+        server, context = self._server, ssl.create_default_context()
+        client: smtplib.SMTP
+        if server.security == "tls":
+            client = smtplib.SMTP_SSL(server.host, server.port, timeout=self.timeout, context=context)
+        else:
+            client = smtplib.SMTP(server.host, server.port, timeout=self.timeout)
+        try:
+            if server.security == "starttls":
+                client.starttls(context=context)
+            if server.user:
+                client.login(server.user, server.password)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def _send_one(self, client: smtplib.SMTP, message: Message) -> Outcome:
+        content = self._compose(message)
+        if content is None:
+            return Outcome(Result.FAILED, code="bad_message", detail="The address or subject cannot stand in a header.")
+        final_dot_sent = False
+        try:
+            client.ehlo_or_helo_if_needed()
+            for command in (f"MAIL FROM:<{parseaddr(self._sender)[1]}>", f"RCPT TO:<{message.address}>", "DATA"):
+                code, reply = client.docmd(command)
+                if code not in (250, 251, 354):
+                    client.docmd("RSET")
+                    return classify(code, reply)
+            client.send(smtplib._quote_periods(content) + b".\r\n")  # type: ignore[attr-defined]
+            final_dot_sent = True
+            code, reply = client.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            result = Result.UNKNOWN if final_dot_sent else Result.RETRY
+            return Outcome(result, code="disconnected", detail=type(error).__name__)
+        if code == 250:
+            return Outcome(Result.SENT, code="250", provider_id=_text(reply)[:255])
+        return classify(code, reply)
+
+    def _compose(self, message: Message) -> bytes | None:
+        domain = parseaddr(self._sender)[1].rpartition("@")[2] or "localhost"
+        mail = EmailMessage(policy=SMTP_POLICY)
+        try:
+            mail["From"] = self._sender
+            mail["To"] = message.address
+            mail["Subject"] = message.subject
+            mail["Date"] = formatdate()
+            # The same at every attempt, so that a receiver can recognise a repeat (RFC 5322, 3.6.4).
+            mail["Message-ID"] = f"<{message.key}@{domain}>"
+            mail["X-Request-ID"] = message.trace_id
+            mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers to us
+            mail.set_content(message.text)
+            mail.add_alternative(message.html, subtype="html")
+            return mail.as_bytes()
+        except ValueError:
+            return None
+
+
+def classify(code: int, reply: bytes) -> Outcome:
+    """What an SMTP reply means for one message (RFC 5321, 4.2; enhanced codes RFC 3463)."""
+    text = _text(reply)
+    enhanced = text.split(" ", 1)[0] if text[:1] in "245" and text[1:2] == "." else ""
+    detail = {"code": enhanced or str(code), "detail": text[:200]}
+    if code in (530, 535):
+        return Outcome(Result.CONFIG, **detail)
+    if enhanced in ("5.2.2", "4.2.2") or code == 552:
+        return Outcome(Result.RETRY, retry_after=FULL_MAILBOX, **detail)
+    if 400 <= code < 500:
+        return Outcome(Result.RETRY, retry_after=GREYLIST, **detail)
+    if enhanced.startswith("5.7.") or code == 554:
+        return Outcome(Result.CONFIG, **detail)
+    if enhanced.startswith("5.1.") or (code in (550, 551, 553) and not enhanced):
+        return Outcome(Result.GONE, **detail)
+    return Outcome(Result.FAILED, **detail)
+
+
+def _refused(error: Exception) -> Outcome:
+    """The connection could not be made: nothing was sent."""
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return Outcome(Result.CONFIG, code=str(error.smtp_code), detail="The mail server refused our sign-in.")
+    if isinstance(error, ssl.SSLError):
+        return Outcome(Result.CONFIG, code="tls", detail=type(error).__name__)
+    return Outcome(Result.RETRY, code="unreachable", detail=type(error).__name__)
+
+
+def _leave(client: smtplib.SMTP) -> None:
+    try:
+        client.quit()
+    except (OSError, smtplib.SMTPException):
+        client.close()
+
+
+def _text(reply: bytes) -> str:
+    return reply.decode("utf-8", "replace").replace("\n", " ")

@@ -1,0 +1,175 @@
+"""Events: what producers send, and what became of it."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core import logs
+from core.authentication import IsProducer
+from core.bodies import read
+from core.errors import AppError, Invalid, NotFound
+from core.openapi import describe
+from core.paging import Page
+from notifications import events
+from notifications.models import Event
+from notifications.submission import Submission
+
+LARGEST_BATCH = 1000
+
+
+class AcceptedEvent(msgspec.Struct):
+    """The promise: committed under this id."""
+
+    id: str
+    status: str
+
+
+class EventSummary(msgspec.Struct):
+    """Where an event stands."""
+
+    id: str
+    type: str
+    category: str
+    status: str
+    error: str
+    trace_id: str
+    accepted_at: datetime
+    due_at: datetime | None
+    processed_at: datetime | None
+    unknown_users: list[str]
+
+
+class EventReport(EventSummary):
+    """What became of an event, by channel and state."""
+
+    recipients: int
+    channels: dict[str, dict[str, int]]
+
+
+class Submissions(msgspec.Struct, forbid_unknown_fields=True):
+    """Up to 1,000 events; each stands alone."""
+
+    events: list[dict[str, Any]]
+
+
+class BatchDocument(msgspec.Struct):
+    """Up to 1,000 events; each stands alone."""
+
+    events: list[Submission]
+
+
+class BatchResult(msgspec.Struct):
+    """One answer per event, in order: an id, or an error."""
+
+    results: list[dict[str, Any]]
+
+
+class EventPage(msgspec.Struct):
+    results: list[EventSummary]
+    next: str | None
+    previous: str | None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header, when given. Raises Invalid when it is too long."""
+    key = request.headers.get("Idempotency-Key") or None
+    if key and (len(key) > 200 or not key.isprintable()):
+        raise Invalid("The Idempotency-Key may have at most 200 printable characters.")
+    return key
+
+
+class EventsView(APIView):
+    permission_classes = (IsProducer,)
+
+    @describe(
+        "Accept one event",
+        request=Submission,
+        answers={202: AcceptedEvent},
+        errors=(400, 401, 403, 409, 413, 429),
+        headers={"Idempotency-Key": "The same key and body give the same id; another body is refused."},
+    )
+    def post(self, request: Request) -> Response:
+        (answer,) = events.accept(
+            [read(Submission, request.data)],
+            producer_id=request.user.pk,
+            keys=[idempotency_key(request)],
+            trace_id=logs.trace_id(),
+            now=timezone.now(),
+        )
+        if isinstance(answer, AppError):
+            raise answer
+        return Response(AcceptedEvent(id=str(answer.id), status=answer.status), status=202)
+
+    @describe("Your events, newest first", answers={200: EventPage}, query={"limit": "1 to 100", "cursor": ""})
+    def get(self, request: Request) -> Response:
+        def newest_first(before: str | None, after: str | None, limit: int) -> list[Event]:
+            rows = Event.objects.filter(producer_id=request.user.pk)
+            if after:
+                return list(rows.filter(id__gt=_uuid(after)).order_by("id")[:limit])[::-1]
+            return list((rows.filter(id__lt=_uuid(before)) if before else rows).order_by("-id")[:limit])
+
+        return Page(request).respond(
+            newest_first=newest_first, id_of=lambda event: event.id.hex, shape=events.summary
+        )
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise Invalid("The cursor is not one of ours; follow `next` and `previous`.") from error
+
+
+class BatchView(APIView):
+    permission_classes = (IsProducer,)
+
+    @describe(
+        "Accept up to 1,000 events",
+        request=BatchDocument,
+        answers={202: BatchResult},
+        errors=(400, 401, 403, 413, 429),
+        headers={"Idempotency-Key": "Stands for each event together with its place in the list."},
+    )
+    def post(self, request: Request) -> Response:
+        given = read(Submissions, request.data).events
+        if not 1 <= len(given) <= LARGEST_BATCH:
+            raise Invalid(f"Send from 1 to {LARGEST_BATCH} events.", events=[f"{len(given)} were given."])
+        key = idempotency_key(request)
+        good: list[Submission] = []
+        results: list[Any] = []
+        for one in given:
+            try:
+                good.append(read(Submission, one))
+                results.append(None)
+            except Invalid as error:
+                results.append({"error": error.as_json()})
+        places = [place for place, result in enumerate(results) if result is None]
+        answers = events.accept(
+            good,
+            producer_id=request.user.pk,
+            keys=[key and f"{key}#{place}" for place in places],
+            trace_id=logs.trace_id(),
+            now=timezone.now(),
+        )
+        for place, answer in zip(places, answers, strict=True):
+            results[place] = (
+                {"error": answer.as_json()} if isinstance(answer, AppError) else {"id": str(answer.id)}
+            )
+        return Response(BatchResult(results=results), status=202)
+
+
+class EventView(APIView):
+    permission_classes = (IsProducer,)
+
+    @describe("What became of an event", answers={200: EventReport})
+    def get(self, request: Request, id: uuid.UUID) -> Response:
+        event = Event.objects.filter(id=id, producer_id=request.user.pk).first()
+        if event is None:
+            raise NotFound
+        return Response(events.report(event))

@@ -1,0 +1,19 @@
+"""The addresses under /api/v1 (docs/api.md)."""
+
+from django.urls import path
+
+from notifications.api import auth, events, notifications
+
+urlpatterns = [
+    path("auth/token", auth.TokenView.as_view()),
+    path("auth/logout", auth.LogoutView.as_view()),
+    path("auth/logout-all", auth.LogoutAllView.as_view()),
+    path("auth/ws-ticket", auth.TicketView.as_view()),
+    path("events", events.EventsView.as_view()),
+    path("events/batch", events.BatchView.as_view()),
+    path("events/<uuid:id>", events.EventView.as_view()),
+    path("notifications", notifications.NotificationsView.as_view()),
+    path("notifications/bulk", notifications.BulkView.as_view()),
+    path("notifications/counts", notifications.CountsView.as_view()),
+    path("notifications/<str:id>", notifications.NotificationView.as_view()),
+]

@@ -1,0 +1,283 @@
+"""
+Events: accept one, claim the due ones, move along their audience, end them. The only writer of Event.
+
+docs/architecture.md tells the life of a notification; this is its beginning.
+"""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count
+from msgspec import UNSET
+
+from core import queue
+from core.errors import AppError, Conflict, Invalid
+from notifications import sql
+from notifications.models import Category, Delivery, Event, Notification, Topic, Type
+from notifications.submission import Submission
+from notifications.words import IN_APP, EventState, Lane, Priority, lane_of
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class IdempotencyConflict(Conflict):
+    """This Idempotency-Key was used before with another body; use a new key for a new event."""
+
+    code = "idempotency_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The promise: this event is committed. `repeated`: it had been before this call."""
+
+    id: uuid.UUID
+    status: str
+    repeated: bool = False
+
+
+def new_id(now: datetime) -> uuid.UUID:
+    """A UUIDv7 (RFC 9562, 5.7): milliseconds first, so that new rows go to the end of the index."""
+    milliseconds = int(now.timestamp() * 1000)
+    value = (milliseconds << 80) | secrets.randbits(80)
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    return uuid.UUID(int=value & ~(0x3 << 62) | (0x2 << 62))
+
+
+def accept(
+    submissions: Sequence[Submission],
+    *,
+    producer_id: int,
+    keys: Sequence[str | None],
+    trace_id: str,
+    now: datetime,
+) -> list[Accepted | AppError]:
+    """
+    Store events in one INSERT and hint the lanes they are in. One answer each, in order; each stands alone.
+
+    Safe to repeat and to run at once: with the same key and body the first id is the answer, with another
+    body IdempotencyConflict. When this returns, what was accepted is committed (or will be with the
+    caller's own transaction).
+    """
+    ids = sorted(new_id(now) for _ in submissions)
+    answers: dict[uuid.UUID, Accepted | AppError] = {}
+    known_channels = {IN_APP, *settings.DELIVERY_CHANNELS}
+    rows = []
+    for position, submission in enumerate(submissions):
+        unknown = sorted(set(submission.channels or ()) - known_channels)
+        if unknown:
+            answers[ids[position]] = Invalid(
+                "The body is not valid: see details.",
+                channels=[f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known_channels))}"],
+            )
+        else:
+            rows.append(_row(submission, id=ids[position], key=keys[position], now=now))
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                sql.ACCEPT,
+                {"rows": _encode(rows).decode(), "producer": producer_id, "trace": trace_id, "now": now},
+            )
+            lanes = dict(cursor.fetchall())
+        answers |= {id: Accepted(id=id, status=EventState.ACCEPTED) for id in lanes}
+        # A lane whose events are all in the future is left to the dispatcher.
+        for lane in {lanes[row["id"]] for row in rows if row["id"] in lanes and row["due_at"] <= now}:
+            queue.hint(queue.PROCESS_EVENTS, lane=lane)
+        if refused := [row for row in rows if row["id"] not in lanes]:
+            answers |= _explain_refusals(refused, producer_id=producer_id)
+    return [answers[id] for id in ids]
+
+
+def _row(submission: Submission, *, id: uuid.UUID, key: str | None, now: datetime) -> dict[str, Any]:
+    to = submission.recipients
+    return {
+        "id": id,
+        "key": key,
+        "fingerprint": hashlib.sha256(_encode(submission)).hexdigest(),
+        "type": submission.type,
+        "category": submission.category,
+        "priority": submission.priority,
+        # Every lane an event of this audience could be in; the type may still decide the priority.
+        "lanes": {p: lane_of(priority=p, broadcast=to.users is UNSET) for p in Priority},
+        "title": submission.title,
+        "body": submission.body,
+        "data": submission.data,
+        "action_url": submission.action_url,
+        "actor": submission.actor,
+        "object": submission.about,
+        "tags": submission.normalised_tags(),
+        "channels": submission.channels,
+        "email_if_unread_after": submission.email_if_unread_after,
+        "expires_at": submission.expires_at,
+        "usernames": None if to.users is UNSET else list(dict.fromkeys(to.users)),
+        "topic": None if to.topic is UNSET else to.topic,
+        "everyone": to.all is not UNSET,
+        "due_at": submission.due_at(now),
+    }
+
+
+def _explain_refusals(rows: list[dict[str, Any]], *, producer_id: int) -> dict[uuid.UUID, Accepted | AppError]:
+    """Why the INSERT left these rows out: a key that was used, or a name that does not exist."""
+    keys = [row["key"] for row in rows if row["key"]]
+    used = {e.idempotency_key: e for e in Event.objects.filter(producer_id=producer_id, idempotency_key__in=keys)}
+    known = {
+        "type": set(Type.objects.values_list("key", flat=True)),
+        "category": set(Category.objects.values_list("key", flat=True)),
+        "topic": set(Topic.objects.filter(key__in=[r["topic"] for r in rows if r["topic"]]).values_list("key", flat=True)),
+    }
+    answers: dict[uuid.UUID, Accepted | AppError] = {}
+    for row in rows:
+        first = used.get(row["key"])
+        if first is None:
+            details = {
+                name: [f"{row[name]!r} does not exist." + _choices(name, names)]
+                for name, names in known.items()
+                if row[name] is not None and row[name] not in names
+            }
+            answers[row["id"]] = Invalid("The body is not valid: see details.", **details)
+        elif first.fingerprint != row["fingerprint"]:
+            answers[row["id"]] = IdempotencyConflict(id=str(first.id))
+        else:
+            answers[row["id"]] = Accepted(id=first.id, status=first.state, repeated=True)
+    return answers
+
+
+def _choices(name: str, names: set[str]) -> str:
+    return "" if name == "topic" else f" Known: {', '.join(sorted(names))}."
+
+
+class Claimed(msgspec.Struct):
+    """An event in a worker's hands until its lease ends; only the holder of `token` may write it."""
+
+    id: uuid.UUID
+    token: int
+    attempts: int
+    trace_id: str
+    type: str
+    category: str
+    priority: str
+    lane: str
+    title: str
+    body: str
+    data: str  # as the database gives it: JSON text, passed on without being read
+    action_url: str
+    actor: str
+    object: str
+    tags: list[str]
+    channels: list[str]
+    email_if_unread_after: int | None
+    expires_at: datetime | None
+    usernames: list[str] | None
+    topic_id: int | None
+    everyone: bool
+    cursor: int
+    start: int = 0  # the cursor as it was claimed
+
+
+def claim(*, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
+    """
+    Take up to `limit` due events of a lane for LEASE, oldest first. Another worker's are left out, not waited for.
+
+    Attempts are counted here, before the work, so that an event that kills its worker comes to an end too.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.CLAIM_EVENTS, {"lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE}
+        )
+        return sorted((Claimed(*row, row[-1]) for row in cursor.fetchall()), key=lambda event: event.id)
+
+
+@dataclass(slots=True)
+class Step:
+    """How far one chunk has taken an event."""
+
+    event: Claimed
+    cursor: int
+    done: bool
+    unknown_users: list[str]
+
+
+def advance(steps: Sequence[Step], *, now: datetime) -> set[uuid.UUID]:
+    """
+    Move the cursors, renew the leases and end what is done, in the transaction that inserts the chunk.
+
+    Returns the events still ours. Of one not returned the lease was lost: its lines must not be written.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.ADVANCE_EVENTS,
+            {
+                "ids": [str(step.event.id) for step in steps],
+                "tokens": [step.event.token for step in steps],
+                "cursors": [step.cursor for step in steps],
+                "done": [step.done for step in steps],
+                "unknown": [_encode(step.unknown_users).decode() for step in steps],
+                "now": now,
+                "until": now + settings.LEASE,
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def release(held: Sequence[Claimed], *, now: datetime) -> None:
+    """Give back events that were not at fault: due again at once, behind what is older; no attempt is counted."""
+    Event.objects.filter(id__in=[e.id for e in held], state=EventState.PROCESSING).update(due_at=now, attempts=0)
+
+
+def postpone(event: Claimed, *, error: str, now: datetime) -> None:
+    """Working on it raised: try again later, or end it as failed when it was tried MAX_ATTEMPTS times."""
+    mine = Event.objects.filter(id=event.id, token=event.token, state=EventState.PROCESSING)
+    if event.attempts >= settings.MAX_ATTEMPTS:
+        mine.update(state=EventState.FAILED, due_at=None, error=error[:500], processed_at=now)
+    else:
+        mine.update(due_at=now + timedelta(seconds=min(300, 2**event.attempts)), error=error[:500])
+
+
+def expire(event: Claimed, *, now: datetime) -> None:
+    """Its `expires_at` has passed before it was processed: nobody gets it."""
+    Event.objects.filter(id=event.id, token=event.token).update(
+        state=EventState.CANCELLED, due_at=None, error="expired", processed_at=now
+    )
+
+
+def summary(event: Event) -> dict[str, Any]:
+    """What the event's own row says of it."""
+    return {
+        "id": str(event.id),
+        "type": event.type_id,
+        "category": event.category_id,
+        "status": event.state,
+        "error": event.error,
+        "trace_id": event.trace_id,
+        "accepted_at": event.accepted_at,
+        "due_at": event.due_at,
+        "processed_at": event.processed_at,
+        "unknown_users": event.unknown_users,
+    }
+
+
+def report(event: Event) -> dict[str, Any]:
+    """What became of an event: its summary, and counts by channel and state."""
+    by_channel: dict[str, dict[str, int]] = {}
+    lines = Notification.objects.filter(event=event).aggregate(all=Count("id"), inbox=Count("rev"))
+    if lines["inbox"]:
+        by_channel[IN_APP] = {"created": lines["inbox"]}
+    deliveries = (
+        Delivery.objects.filter(notification__event=event).values_list("channel", "state").annotate(n=Count("id"))
+    )
+    for channel, state, n in deliveries:
+        by_channel.setdefault(channel, {})[state] = n
+    return summary(event) | {"recipients": lines["all"], "channels": by_channel}
+
+
+def due_lanes(*, now: datetime) -> list[Lane]:
+    """The lanes that have due events, from the index of the open ones."""
+    waiting = Event.objects.filter(due_at__lte=now).order_by().values_list("lane", flat=True).distinct()
+    return [Lane(lane) for lane in waiting]

@@ -1,0 +1,274 @@
+"""
+The inbox: add lines, read them, change them. The only writer of Notification and InboxHead.
+
+Every change of a line takes the person's next number and stamps the row's `rev` with it. The head row is
+locked first and the numbers are given out under that lock, so that sequence order is commit order, a
+rolled-back change leaves no hole, and the counts are exact. READ COMMITTED is required: under REPEATABLE
+READ a second writer would fail instead of reading the new head.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+from django.db.models import Count, F, Q, QuerySet
+
+from notifications import sql
+from notifications.events import Claimed
+from notifications.models import InboxHead, Notification
+from notifications.words import Change
+
+# --- Shapes -----------------------------------------------------------------------------------------
+
+
+def content(event: Any, *, data: Any) -> dict[str, Any]:
+    """What a notification says: the event's part of its JSON."""
+    return {
+        "event": str(event.id),
+        "type": getattr(event, "type_id", None) or event.type,
+        "category": getattr(event, "category_id", None) or event.category,
+        "tags": event.tags,
+        "priority": event.priority,
+        "title": event.title,
+        "body": event.body,
+        "data": data,
+        "action_url": event.action_url,
+        "actor": event.actor,
+        "object": event.object,
+        "expires_at": event.expires_at,
+    }
+
+
+def state(
+    *,
+    created_at: datetime,
+    seen_at: datetime | None = None,
+    read_at: datetime | None = None,
+    archived_at: datetime | None = None,
+    snoozed_until: datetime | None = None,
+) -> dict[str, Any]:
+    """What became of it: the person's part of its JSON, without id and rev."""
+    return {
+        "created_at": created_at,
+        "seen_at": seen_at,
+        "read_at": read_at,
+        "archived_at": archived_at,
+        "snoozed_until": snoozed_until,
+    }
+
+
+def as_json(row: Notification) -> dict[str, Any]:
+    """A row from `visible()` or `since()` as the API shows it; a deleted one is only its tombstone."""
+    if row.deleted_at is not None:
+        return {"id": str(row.pk), "rev": row.rev, "deleted": True}
+    read_all = row.read_all_at if row.rev <= row.read_all_up_to else None  # type: ignore[attr-defined]
+    return (
+        {"id": str(row.pk), "rev": row.rev}
+        | content(row.event, data=row.event.data)
+        | state(
+            created_at=row.created_at,
+            seen_at=row.seen_at or read_all,
+            read_at=row.read_at or read_all,
+            archived_at=row.archived_at,
+            snoozed_until=row.snoozed_until,
+        )
+    )
+
+
+# --- Adding -------------------------------------------------------------------------------------------
+
+
+class Given(NamedTuple):
+    """One line to add. `visible` False: the row is kept for its deliveries but is not in the inbox."""
+
+    event_id: UUID
+    user_id: int
+    visible: bool
+    skipped: str
+
+
+class Added(NamedTuple):
+    """One line that was added, with the person's counts right after it. `rev` None: not in the inbox."""
+
+    id: int
+    event_id: UUID
+    user_id: int
+    rev: int | None
+    unread: int | None
+    unseen: int | None
+
+
+def add(lines: Sequence[Given], *, now: datetime) -> list[Added]:
+    """
+    Insert a chunk of lines and bump their heads in one statement. What is already there is left out.
+
+    Must run inside the transaction that advances the events. Raises nothing of its own.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.ADD_NOTIFICATIONS,
+            {
+                "events": [str(line.event_id) for line in lines],
+                "users": [line.user_id for line in lines],
+                "visible": [line.visible for line in lines],
+                "skipped": [line.skipped for line in lines],
+                "epoch": secrets.token_hex(4),
+                "now": now,
+            },
+        )
+        return [Added(*row) for row in cursor.fetchall()]
+
+
+def created_json(event: Claimed, *, now: datetime) -> dict[str, Any]:
+    """What every recipient's new line has in common."""
+    return content(event, data=msgspec.Raw(event.data.encode())) | state(created_at=now)
+
+
+# --- Reading --------------------------------------------------------------------------------------------
+
+_READ = Q(read_at__isnull=False) | Q(rev__lte=F("read_all_up_to"))
+_SEEN = _READ | Q(seen_at__isnull=False)
+
+
+def _rows(user_id: int) -> QuerySet[Notification]:
+    return (
+        Notification.objects.filter(user_id=user_id, rev__isnull=False)
+        .annotate(
+            read_all_up_to=F("user__inboxhead__read_watermark"), read_all_at=F("user__inboxhead__read_watermark_at")
+        )
+        .select_related("event")
+    )
+
+
+def visible(user_id: int) -> QuerySet[Notification]:
+    """A person's inbox: everything that is not deleted. Nobody else's rows can come out of it."""
+    return _rows(user_id).filter(deleted_at__isnull=True)
+
+
+def read(rows: QuerySet[Notification], value: bool) -> QuerySet[Notification]:
+    return rows.filter(_READ if value else ~_READ)
+
+
+def seen(rows: QuerySet[Notification], value: bool) -> QuerySet[Notification]:
+    return rows.filter(_SEEN if value else ~_SEEN)
+
+
+def head(user_id: int) -> InboxHead:
+    """A person's head; for someone who never got anything, an empty one that is not stored."""
+    return InboxHead.objects.filter(user_id=user_id).first() or InboxHead(user_id=user_id, epoch="0", head_seq=0)
+
+
+def heads(user_ids: Sequence[int]) -> dict[int, int]:
+    """The last number of each of these people, one query."""
+    return dict(InboxHead.objects.filter(user_id__in=user_ids).values_list("user_id", "head_seq"))
+
+
+def counts(user_id: int) -> dict[str, Any]:
+    """Unread and unseen from the head, and the unread by category."""
+    own = head(user_id)
+    by_category = (
+        read(visible(user_id), False)
+        .filter(archived_at__isnull=True)
+        .order_by()
+        .values_list("event__category_id")
+        .annotate(n=Count("id"))
+    )
+    return {"unread": own.unread, "unseen": own.unseen, "by_category": dict(by_category.values_list("event__category_id", "n"))}
+
+
+def since(user_id: int, *, seq: int, limit: int) -> list[Notification]:
+    """The present state of every line changed after `seq`, in order of change; deleted ones as tombstones."""
+    return list(_rows(user_id).filter(rev__gt=seq).order_by("rev")[:limit])
+
+
+# --- Changing -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a person can do to lines: where it applies, and what it writes."""
+
+    applies: str
+    assignments: str
+    change: Change = Change.UPDATED
+
+
+_KEEP = "read_at = t.read_at, seen_at = t.seen_at"
+_IS_READ = "(n.read_at IS NOT NULL OR n.rev <= %(wm)s)"
+_IS_SEEN = "(n.seen_at IS NOT NULL OR n.rev <= %(wm)s)"
+ACTIONS = {
+    "read": Action(f"NOT {_IS_READ}", "read_at = %(now)s, seen_at = coalesce(t.seen_at, %(now)s)"),
+    "unread": Action(_IS_READ, "read_at = NULL, seen_at = t.seen_at"),
+    "seen": Action(f"NOT {_IS_SEEN}", "read_at = t.read_at, seen_at = %(now)s"),
+    "archive": Action("n.archived_at IS NULL", f"{_KEEP}, archived_at = %(now)s"),
+    "unarchive": Action("n.archived_at IS NOT NULL", f"{_KEEP}, archived_at = NULL"),
+    "delete": Action("true", f"{_KEEP}, deleted_at = %(now)s", Change.DELETED),
+}
+
+
+class Changed(NamedTuple):
+    """One line that a person changed, with their counts right after it."""
+
+    id: int
+    rev: int
+    unread: int
+    unseen: int
+
+
+@transaction.atomic
+def change(user_id: int, *, action: str, ids: Sequence[int] | None, now: datetime) -> list[Changed]:
+    """
+    Do `action` (a key of ACTIONS) to the lines `ids`, or to all. Doing it again changes nothing.
+
+    Ids of another person, or of deleted lines, are passed over. Three statements, whatever the number.
+    """
+    own = InboxHead.objects.select_for_update(of=("self",)).filter(user_id=user_id).first()
+    if own is None:
+        return []
+    what = ACTIONS[action]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.CHANGE_NOTIFICATIONS.format(applies=what.applies, assignments=what.assignments),
+            {
+                "user": user_id,
+                "ids": None if ids is None else list(ids),
+                "head": own.head_seq,
+                "wm": own.read_watermark,
+                "wm_at": own.read_watermark_at,
+                "now": now,
+            },
+        )
+        changed = []
+        for id, rev, unread, unseen in cursor.fetchall():
+            own.unread += unread
+            own.unseen += unseen
+            changed.append(Changed(id=id, rev=rev, unread=own.unread, unseen=own.unseen))
+    if changed:
+        own.head_seq = changed[-1].rev
+        own.save(update_fields=["head_seq", "unread", "unseen"])
+    return changed
+
+
+def read_all(user_id: int, *, now: datetime) -> int | None:
+    """
+    Mark everything read, in one update however long the inbox is. The sequence number of it, or None when
+    nothing was unread or unseen.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE notifications_inboxhead
+            SET head_seq = head_seq + 1, read_watermark = head_seq + 1, read_watermark_at = %(now)s,
+                unread = 0, unseen = 0
+            WHERE user_id = %(user)s AND (unread > 0 OR unseen > 0)
+            RETURNING head_seq
+            """,
+            {"user": user_id, "now": now},
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None

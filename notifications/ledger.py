@@ -1,0 +1,150 @@
+"""
+The ledger: deliveries and their attempts. The only writer of both.
+
+A delivery is claimed with a lease and a token, and recorded by compare-and-set on that token: whoever
+lost the lease can no longer say what became of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Min
+
+from notifications import sql
+from notifications.models import Delivery
+from notifications.values import Outcome
+from notifications.words import DeliveryState, Lane, Reason
+
+
+class Planned(NamedTuple):
+    """A delivery to be written."""
+
+    notification_id: int
+    channel: str
+    address: str
+    lane: str
+    reason: str
+    due_at: datetime
+
+
+def add(planned: Sequence[Planned], *, now: datetime) -> None:
+    """Write deliveries in one statement, in the transaction of their notifications. What is there stays."""
+    if not planned:
+        return
+    columns = list(zip(*planned, strict=True))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.ADD_DELIVERIES,
+            {
+                "notifications": list(columns[0]),
+                "channels": list(columns[1]),
+                "addresses": list(columns[2]),
+                "lanes": list(columns[3]),
+                "reasons": list(columns[4]),
+                "due": list(columns[5]),
+                "now": now,
+            },
+        )
+
+
+class Claimed(NamedTuple):
+    """A delivery in a worker's hands, with what it needs to decide and to write the message."""
+
+    id: int
+    token: int
+    attempts: int
+    lost: bool  # the last holder never recorded anything; what it held may have been sent
+    address: str
+    reason: str
+    notification_id: int
+    user_id: int
+    event_id: UUID
+    trace_id: str
+    type: str
+    title: str
+    body: str
+    action_url: str
+    expires_at: datetime | None
+    cancelled: bool
+    resend_unknown: bool
+    handled: bool  # read or deleted by the person
+
+
+def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
+    """
+    Take up to `limit` due deliveries for LEASE, oldest first. Another worker's are left out, not waited for.
+
+    Attempts are counted here, before the call. Safe to run at once: no row is in two hands.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.CLAIM_DELIVERIES,
+            {"channel": channel, "lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE},
+        )
+        return sorted((Claimed(*row) for row in cursor.fetchall()), key=lambda claimed: claimed.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a delivery becomes. `outcome` None: nobody was called, so there is no attempt to write down."""
+
+    state: DeliveryState
+    reason: Reason | None = None
+    due_at: datetime | None = None
+    outcome: Outcome | None = None
+    started_at: datetime | None = None
+    uncounted: bool = False  # the attempt that the claim counted did not take place
+
+
+def record(verdicts: Sequence[tuple[Claimed, Verdict]], *, now: datetime) -> set[int]:
+    """
+    Write what became of claimed deliveries, one statement. The ids written; of the others the lease was lost.
+    """
+    if not verdicts:
+        return set()
+    outcomes = [verdict.outcome for _, verdict in verdicts]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.RECORD_DELIVERIES,
+            {
+                "ids": [claimed.id for claimed, _ in verdicts],
+                "tokens": [claimed.token for claimed, _ in verdicts],
+                "states": [verdict.state for _, verdict in verdicts],
+                "reasons": [verdict.reason or "" for _, verdict in verdicts],
+                "due": [verdict.due_at for _, verdict in verdicts],
+                "refunds": [int(verdict.uncounted) for _, verdict in verdicts],
+                "results": [outcome.result if outcome else "" for outcome in outcomes],
+                "codes": [outcome.code[:100] if outcome else "" for outcome in outcomes],
+                "details": [outcome.detail[:500] if outcome else "" for outcome in outcomes],
+                "provider_ids": [outcome.provider_id[:255] if outcome else "" for outcome in outcomes],
+                "started": [verdict.started_at or now for _, verdict in verdicts],
+                "ended": [now for _ in verdicts],
+                "now": now,
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+class Due(NamedTuple):
+    """A lane of a channel that has due deliveries."""
+
+    channel: str
+    lane: Lane
+    count: int
+    oldest: datetime
+
+
+def due(*, now: datetime) -> list[Due]:
+    """Where deliveries are waiting to be claimed, from the index of the open ones."""
+    waiting = (
+        Delivery.objects.filter(due_at__lte=now)
+        .values_list("channel", "lane")
+        .annotate(n=Count("id"), oldest=Min("due_at"))
+        .order_by()
+    )
+    return [Due(channel=c, lane=Lane(lane), count=n, oldest=oldest) for c, lane, n, oldest in waiting]

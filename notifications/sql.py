@@ -1,0 +1,161 @@
+"""
+The set-based statements of the hot path. Each does a whole chunk, takes its locks in one fixed order,
+and never mentions a value: those are parameters.
+"""
+
+# One statement, however many events. Rows whose type, category or topic does not exist, or whose key was
+# used, are left out; events.accept() finds out which. LEFT JOIN ... IS NULL keeps "not given" apart from "not found".
+ACCEPT = """
+INSERT INTO notifications_event (
+    id, producer_id, idempotency_key, fingerprint, trace_id, type_id, category_id, priority, lane, title, body,
+    data, action_url, actor, object, tags, channels, email_if_unread_after, expires_at, usernames, topic_id,
+    everyone, state, due_at, token, attempts, cursor, unknown_users, error, accepted_at)
+SELECT r.id, %(producer)s, r.key, r.fingerprint, %(trace)s, t.key, coalesce(r.category, t.category_id),
+    coalesce(r.priority, t.priority), r.lanes->>coalesce(r.priority, t.priority),
+    coalesce(nullif(r.title, ''), t.title), r.body, r.data, r.action_url, r.actor, r.object, r.tags,
+    coalesce(r.channels, t.channels), r.email_if_unread_after, r.expires_at, r.usernames, o.id, r.everyone,
+    'accepted', r.due_at, 0, 0, 0, '{}', '', %(now)s
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
+    id uuid, key text, fingerprint text, type text, category text, priority text, lanes jsonb,
+    title text, body text, data jsonb, action_url text, actor text, object text, tags text[], channels text[],
+    email_if_unread_after int, expires_at timestamptz, usernames text[], topic text, everyone bool,
+    due_at timestamptz)
+JOIN notifications_type t ON t.key = r.type
+LEFT JOIN notifications_category c ON c.key = r.category
+LEFT JOIN notifications_topic o ON o.key = r.topic
+WHERE (r.category IS NULL) = (c.key IS NULL) AND (r.topic IS NULL) = (o.id IS NULL)
+ORDER BY r.id
+ON CONFLICT (producer_id, idempotency_key) DO NOTHING
+RETURNING id, lane
+"""
+
+CLAIM_EVENTS = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM notifications_event
+    WHERE lane = %(lane)s AND due_at <= %(now)s
+    ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE notifications_event e
+SET state = 'processing', due_at = %(until)s, token = e.token + 1, attempts = e.attempts + 1
+FROM due WHERE e.id = due.id
+RETURNING e.id, e.token, e.attempts, e.trace_id, e.type_id, e.category_id, e.priority, e.lane, e.title, e.body,
+    e.data, e.action_url, e.actor, e.object, e.tags, e.channels, e.email_if_unread_after, e.expires_at,
+    e.usernames, e.topic_id, e.everyone, e.cursor
+"""
+
+ADVANCE_EVENTS = """
+UPDATE notifications_event e
+SET cursor = greatest(e.cursor, v.cursor),
+    -- A chunk that is repeated after a crash has reported its unknown names already.
+    unknown_users = CASE WHEN v.cursor > e.cursor
+        THEN e.unknown_users || ARRAY(SELECT jsonb_array_elements_text(v.unknown::jsonb))::varchar[]
+        ELSE e.unknown_users END,
+    state = CASE WHEN v.done THEN 'processed' ELSE e.state END,
+    due_at = CASE WHEN v.done THEN NULL ELSE %(until)s END,
+    processed_at = CASE WHEN v.done THEN %(now)s END
+FROM unnest(%(ids)s::uuid[], %(tokens)s::int[], %(cursors)s::bigint[], %(done)s::bool[], %(unknown)s::text[])
+    AS v(id, token, cursor, done, unknown)
+WHERE e.id = v.id AND e.token = v.token AND e.state = 'processing'
+RETURNING e.id
+"""
+
+# Head bump and insert in one statement. The head's row lock is held to commit, so a person's sequence order
+# is commit order without holes; users are locked in id order, so that two chunks cannot wait for each other.
+# A line that is already there (an expansion repeated after a crash) takes no number.
+ADD_NOTIFICATIONS = """
+WITH given AS (
+    SELECT g.* FROM unnest(%(events)s::uuid[], %(users)s::bigint[], %(visible)s::bool[], %(skipped)s::text[])
+        WITH ORDINALITY AS g(event_id, user_id, visible, skipped, place)
+    WHERE NOT EXISTS (SELECT FROM notifications_notification n
+                      WHERE n.event_id = g.event_id AND n.user_id = g.user_id)),
+line AS (SELECT *, row_number() OVER (PARTITION BY user_id, visible ORDER BY place) AS nth FROM given),
+tally AS (SELECT user_id, count(*) AS n FROM given WHERE visible GROUP BY user_id),
+head AS (
+    INSERT INTO notifications_inboxhead AS h (user_id, epoch, head_seq, unread, unseen, read_watermark)
+    SELECT user_id, %(epoch)s, n, n, n, 0 FROM tally ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE SET
+        head_seq = h.head_seq + EXCLUDED.head_seq, unread = h.unread + EXCLUDED.unread,
+        unseen = h.unseen + EXCLUDED.unseen
+    RETURNING user_id, head_seq, unread, unseen),
+added AS (
+    INSERT INTO notifications_notification (event_id, user_id, rev, created_at, skipped)
+    SELECT l.event_id, l.user_id, CASE WHEN l.visible THEN h.head_seq - t.n + l.nth END, %(now)s, l.skipped::jsonb
+    FROM line l LEFT JOIN tally t USING (user_id) LEFT JOIN head h USING (user_id)
+    ORDER BY l.place
+    RETURNING id, event_id, user_id, rev)
+SELECT a.id, a.event_id, a.user_id, a.rev, h.unread - (h.head_seq - a.rev), h.unseen - (h.head_seq - a.rev)
+FROM added a LEFT JOIN head h USING (user_id) ORDER BY a.id
+"""
+
+ADD_DELIVERIES = """
+INSERT INTO notifications_delivery (
+    notification_id, channel, address, lane, state, reason, due_at, token, attempts, in_flight, lost_claims,
+    code, provider_id, created_at)
+SELECT v.notification_id, v.channel, v.address, v.lane, 'pending', v.reason, v.due_at, 0, 0, false, 0, '', '', %(now)s
+FROM unnest(%(notifications)s::bigint[], %(channels)s::text[], %(addresses)s::text[], %(lanes)s::text[],
+            %(reasons)s::text[], %(due)s::timestamptz[])
+    AS v(notification_id, channel, address, lane, reason, due_at)
+ON CONFLICT (notification_id, channel, address) DO NOTHING
+"""
+
+# `lost` is true when the last holder never recorded anything: it died, so its message may have been sent.
+CLAIM_DELIVERIES = """
+WITH due AS MATERIALIZED (
+    SELECT id, notification_id, in_flight FROM notifications_delivery
+    WHERE channel = %(channel)s AND lane = %(lane)s AND due_at <= %(now)s
+    ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE notifications_delivery d
+SET due_at = %(until)s, token = d.token + 1, attempts = d.attempts + 1,
+    lost_claims = d.lost_claims + due.in_flight::int, in_flight = true
+FROM due
+JOIN notifications_notification n ON n.id = due.notification_id
+JOIN notifications_event e ON e.id = n.event_id
+JOIN notifications_type t ON t.key = e.type_id
+LEFT JOIN notifications_inboxhead h ON h.user_id = n.user_id
+WHERE d.id = due.id
+RETURNING d.id, d.token, d.attempts, due.in_flight AS lost, d.address, d.reason, n.id, n.user_id, e.id, e.trace_id,
+    e.type_id, e.title, e.body, e.action_url, e.expires_at, e.state = 'cancelled', t.resend_unknown,
+    coalesce(n.read_at IS NOT NULL OR n.rev <= h.read_watermark, false) OR n.deleted_at IS NOT NULL
+"""
+
+# Compare-and-set on (id, token): a worker whose lease was lost matches nothing. The attempt row goes in with it.
+RECORD_DELIVERIES = """
+WITH done AS (
+    UPDATE notifications_delivery d
+    SET state = v.state, reason = v.reason, due_at = v.due_at, in_flight = false, code = v.code,
+        provider_id = v.provider_id, attempts = d.attempts - v.refund,
+        ended_at = CASE WHEN v.state <> 'pending' THEN %(now)s END
+    FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[],
+                %(codes)s::text[], %(provider_ids)s::text[], %(refunds)s::int[])
+        AS v(id, token, state, reason, due_at, code, provider_id, refund)
+    WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending'
+    RETURNING d.id),
+tried AS (
+    INSERT INTO notifications_attempt (delivery_id, token, result, code, detail, started_at, ended_at)
+    SELECT a.* FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(results)s::text[], %(codes)s::text[],
+        %(details)s::text[], %(started)s::timestamptz[], %(ended)s::timestamptz[])
+        AS a(id, token, result, code, detail, started_at, ended_at)
+    JOIN done USING (id) WHERE a.result <> '')
+SELECT id FROM done
+"""
+
+# What a person did to their lines. `wm` is the head's read watermark; every touched row takes a number above it,
+# so a read that stood only in the watermark is written into the row first.
+CHANGE_NOTIFICATIONS = """
+WITH target AS (
+    SELECT n.id, n.archived_at IS NULL AND n.read_at IS NULL AND n.rev > %(wm)s AS unread,
+        n.archived_at IS NULL AND n.seen_at IS NULL AND n.rev > %(wm)s AS unseen,
+        CASE WHEN n.rev <= %(wm)s THEN coalesce(n.read_at, %(wm_at)s) ELSE n.read_at END AS read_at,
+        CASE WHEN n.rev <= %(wm)s THEN coalesce(n.seen_at, %(wm_at)s) ELSE n.seen_at END AS seen_at,
+        row_number() OVER (ORDER BY n.id) AS nth
+    FROM notifications_notification n
+    WHERE n.user_id = %(user)s AND n.deleted_at IS NULL AND n.rev IS NOT NULL
+        AND (%(ids)s::bigint[] IS NULL OR n.id = ANY(%(ids)s::bigint[]))
+        AND {applies}),
+changed AS (
+    UPDATE notifications_notification n SET rev = %(head)s + t.nth, {assignments}
+    FROM target t WHERE n.id = t.id
+    RETURNING n.id, n.rev, t.unread, t.unseen, n.archived_at IS NULL AND n.deleted_at IS NULL AS counted,
+        n.read_at IS NULL AS unread_now, n.seen_at IS NULL AS unseen_now)
+SELECT id, rev, (counted AND unread_now)::int - unread::int, (counted AND unseen_now)::int - unseen::int
+FROM changed ORDER BY rev
+"""

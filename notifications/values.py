@@ -1,0 +1,40 @@
+"""The frozen values that cross from the pipeline to a provider and back. Pure Python."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a provider gets. `key` is the same at every attempt of one delivery: the dedupe handle."""
+
+    key: str
+    address: str = field(repr=False)
+    subject: str = field(repr=False)
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    trace_id: str
+
+
+class Result(StrEnum):
+    """What a provider said about one message."""
+
+    SENT = "sent"
+    RETRY = "retry"  # certainly not sent; worth another try
+    THROTTLED = "throttled"  # not sent; the provider asks us to slow down
+    GONE = "gone"  # the address does not exist any more
+    FAILED = "failed"  # never will be, whatever we do
+    CONFIG = "config"  # our own settings are wrong: sign-in, sender, policy
+    UNKNOWN = "unknown"  # the call ended without an answer; it may have been sent
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One Result with what the provider said. `code` is short and stable, `detail` is for people."""
+
+    result: Result
+    code: str = ""
+    detail: str = ""
+    provider_id: str = ""
+    retry_after: timedelta | None = None

@@ -1,0 +1,74 @@
+"""The closed lists of words: states, priorities, lanes, reasons. Pure Python; docs/glossary.md explains each."""
+
+from enum import StrEnum
+
+IN_APP = "in_app"  # the one channel without a delivery row: the notification itself is the delivery
+
+
+class Priority(StrEnum):
+    """How much an event matters; decides its lane."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Lane(StrEnum):
+    """A queue with workers of its own, so that bulk work never delays what is urgent."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+    DIGEST = "digest"
+
+
+class EventState(StrEnum):
+    """Where an event stands. The first two are open: they have a `due_at`."""
+
+    ACCEPTED = "accepted"
+    PROCESSING = "processing"
+    PROCESSED = "processed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands. Only `pending` is open: it has a `due_at`."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why we chose not to send, or to wait. Each stands on a row and in docs/glossary.md."""
+
+    NOT_REQUESTED = "not_requested"  # the event or its type does not use this channel
+    NO_ADDRESS = "no_address"  # the person has no address on this channel
+    ALREADY_READ = "already_read"  # read before the delivery was due
+    EXPIRED = "expired"  # the event's expires_at has passed
+    CANCELLED = "cancelled"  # the producer took the event back
+    WAITING_FOR_READ = "waiting_for_read"  # goes out only if still unread at due_at
+    RETRYING = "retrying"  # the provider could not take it; due_at says when next
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # tried as often as allowed
+    LEASE_LOST = "lease_lost"  # a worker died in the call, and the type forbids sending again
+
+
+class Change(StrEnum):
+    """What happened to a person's inbox, as the sockets tell it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    READ_ALL = "read_all"
+
+
+def lane_of(*, priority: str, broadcast: bool) -> Lane:
+    """The lane of an event: broadcasts and low priority never share a queue with what is urgent."""
+    if priority == Priority.CRITICAL or (priority == Priority.HIGH and not broadcast):
+        return Lane.URGENT
+    return Lane.BULK if broadcast or priority == Priority.LOW else Lane.NORMAL

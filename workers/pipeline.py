@@ -1,0 +1,168 @@
+"""
+The story of an event: claim it, cut its audience into chunks, persist each chunk, tell the sockets.
+
+Plain Python, called by the Celery task, by the dispatcher while Redis is away, and by tests.
+docs/architecture.md walks through it.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from django.conf import settings
+from django.db import OperationalError, transaction
+
+from core import logs, queue
+from notifications import events, inbox, ledger, live, recipients
+from notifications.words import Change, Lane
+from workers import routing
+
+log = logs.logger(__name__)
+
+AT_ONCE = 200  # events in one claim
+TIME_BOX = 2.0  # seconds; then the lane is handed on, so that others in it get their turn
+
+_skipped_json = msgspec.json.Encoder(order="deterministic").encode
+
+
+def process_events(*, lane: Lane, clock: Callable[[], datetime]) -> int:
+    """
+    Turn the due events of a lane into notifications, deliveries and live changes. Returns how many lines.
+
+    Safe to run twice and at once: a claim is exclusive, lines are unique by (event, recipient), and what a
+    dead worker left is claimed again when its lease ends, from the cursor on.
+    """
+    stop_at = time.monotonic() + TIME_BOX
+    lines = 0
+    while claimed := events.claim(lane=lane, limit=AT_ONCE, now=clock()):
+        try:
+            lines += _expand(claimed, clock=clock, stop_at=stop_at)
+        except OperationalError:
+            raise  # the database is away: nobody's fault, the leases bring the events back
+        except Exception:
+            log.exception("events.chunk_failed", lane=lane, events=len(claimed))
+            lines += _one_by_one(claimed, clock=clock)
+        if time.monotonic() > stop_at:
+            if events.due_lanes(now=clock()):
+                queue.send(queue.PROCESS_EVENTS, lane=lane)
+            break
+    return lines
+
+
+def _one_by_one(claimed: list[events.Claimed], *, clock: Callable[[], datetime]) -> int:
+    """One event of the batch is bad: the others must not wait for it, and it must come to an end."""
+    lines = 0
+    for event in claimed:
+        event.cursor = event.start
+        try:
+            lines += _expand([event], clock=clock, stop_at=float("inf"))
+        except OperationalError:
+            raise
+        except Exception as error:
+            with logs.tracing(event.trace_id):
+                log.exception("event.failed", event_id=str(event.id), attempts=event.attempts)
+            events.postpone(event, error=f"{type(error).__name__}: {error}", now=clock())
+    return lines
+
+
+def _expand(claimed: list[events.Claimed], *, clock: Callable[[], datetime], stop_at: float) -> int:
+    now = clock()
+    for event in [e for e in claimed if e.expires_at and e.expires_at <= now]:
+        events.expire(event, now=now)
+        claimed = [e for e in claimed if e is not event]
+    lines = 0
+    waiting = list(claimed)
+    for chunk in recipients.chunks(claimed, limit=settings.CHUNK):
+        lines += persist(chunk, now=clock())
+        done = {step.event.id for step in chunk.steps if step.done}
+        waiting = [event for event in waiting if event.id not in done]
+        if waiting and time.monotonic() > stop_at:
+            events.release(waiting, now=clock())
+            break
+    return lines
+
+
+def persist(chunk: recipients.Chunk, *, now: datetime) -> int:
+    """
+    Write one chunk in one transaction, then publish it in one Redis message. Returns how many lines are new.
+
+    At most six statements whatever the number of lines (tests/integration/test_query_counts.py).
+    """
+    plans: dict[routing.Situation, routing.Plan] = {}
+    skipped: dict[routing.Plan, str] = {}
+    by_line: dict[tuple[object, int], tuple[routing.Plan, recipients.Recipient]] = {}
+    given = []
+    available = tuple(settings.DELIVERY_CHANNELS)
+    with transaction.atomic():
+        ours = events.advance(chunk.steps, now=now)
+        for event, recipient in chunk.lines:
+            if event.id not in ours:
+                continue
+            situation = routing.Situation(
+                requested=tuple(event.channels),
+                available=available,
+                reachable=frozenset({"email"} if recipient.email else ()),
+                email_if_unread_after=event.email_if_unread_after,
+            )
+            plan = plans.get(situation)
+            if plan is None:
+                plan = plans[situation] = routing.plan(situation)
+                skipped[plan] = _skipped_json(dict(plan.skipped)).decode()
+            by_line[event.id, recipient.user_id] = plan, recipient
+            given.append(inbox.Given(event.id, recipient.user_id, plan.visible, skipped[plan]))
+        added = inbox.add(given, now=now) if given else []
+        lanes = {event.id: event.lane for event, _ in chunk.lines}
+        planned = []
+        for line in added:
+            plan, recipient = by_line[line.event_id, line.user_id]
+            planned += [
+                ledger.Planned(
+                    notification_id=line.id,
+                    channel=leg.channel,
+                    address=recipient.email,
+                    lane=lanes[line.event_id],
+                    reason=leg.reason or "",
+                    due_at=now + leg.wait,
+                )
+                for leg in plan.legs
+            ]
+        ledger.add(planned, now=now)
+    _tell(chunk, added, now=now)
+    for channel, lane in {(p.channel, p.lane) for p in planned if p.due_at <= now}:
+        queue.hint(queue.DELIVER, lane=lane, channel=channel)
+    return len(added)
+
+
+def _tell(chunk: recipients.Chunk, added: list[inbox.Added], *, now: datetime) -> None:
+    """One message for the chunk; what an event's recipients share is encoded once."""
+    shared: list[str] = []
+    trace_ids: list[str] = []
+    index: dict[object, int] = {}
+    for step in chunk.steps:
+        index[step.event.id] = len(shared)
+        shared.append(live.shared_text(inbox.created_json(step.event, now=now)))
+        trace_ids.append(step.event.trace_id)
+    lines = [
+        live.Line(
+            user_id=line.user_id,
+            seq=line.rev,
+            change=Change.CREATED,
+            unread=line.unread or 0,
+            unseen=line.unseen or 0,
+            own=live.own_text(id=line.id, rev=line.rev),
+            index=index[line.event_id],
+        )
+        for line in added
+        if line.rev is not None
+    ]
+    told = live.publish(lines, shared=shared, trace_ids=trace_ids) if lines else True
+    for step in chunk.steps:
+        log.info(
+            "event.persisted",
+            trace_id=step.event.trace_id,
+            event_id=str(step.event.id),
+            done=step.done,
+            unknown=len(step.unknown_users),
+            published=told,
+        )

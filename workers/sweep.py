@@ -1,0 +1,41 @@
+"""Sweeps: what is due is hinted, whoever forgot it. While Redis is away the urgent lane is run right here."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.conf import settings
+
+from core import logs, queue, redis
+from delivery import dispatch
+from notifications import events, ledger
+from notifications.words import Lane
+from workers import pipeline
+
+log = logs.logger(__name__)
+
+
+def hint_due(*, now: datetime) -> bool:
+    """Hint every lane that has due rows. False when Redis is away. Two queries; safe to run twice and at once."""
+    reached = True
+    for lane in events.due_lanes(now=now):
+        reached &= queue.send(queue.PROCESS_EVENTS, lane=lane)
+    for due in ledger.due(now=now):
+        if due.channel in settings.DELIVERY_CHANNELS:
+            reached &= queue.send(queue.DELIVER, lane=due.lane, channel=due.channel)
+    return reached
+
+
+def run_urgent(*, clock: Callable[[], datetime]) -> None:
+    """Do the urgent lane's work in this process: what matters most does not wait for Redis."""
+    lines = pipeline.process_events(lane=Lane.URGENT, clock=clock)
+    sent = sum(
+        dispatch.deliver(channel=channel, lane=Lane.URGENT, clock=clock) for channel in settings.DELIVERY_CHANNELS
+    )
+    if lines or sent:
+        log.warning("dispatcher.ran_urgent_lane", lines=lines, deliveries=sent)
+
+
+def tick(*, clock: Callable[[], datetime]) -> None:
+    """One turn of the dispatcher."""
+    if not hint_due(now=clock()) or not redis.available():
+        run_urgent(clock=clock)
