@@ -33,7 +33,7 @@ def _as_app_error(error: Exception) -> AppError | None:
     if isinstance(error, AppError):
         return error
     if isinstance(error, exceptions.Throttled):
-        return RateLimited(retry_after=int(error.wait or 1))
+        return RateLimited(retry_after=int(getattr(error, "wait", None) or 1))
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, PermissionDenied):
@@ -53,7 +53,7 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     """Every error of the API in one shape, with the headers the protocol asks for."""
     known = _as_app_error(error)
     if known is None:
-        log.exception("api.crashed", view=type(context["view"]).__name__)
+        log.error("api.crashed", view=type(context["view"]).__name__, exc_info=error)
         known = AppError("Something broke on our side. It has been logged; the request id finds it.")
         known.status, known.code = 500, "internal"
     set_rollback()

@@ -44,6 +44,11 @@ application = ProtocolTypeRouter(
     {
         "http": http,
         "lifespan": lifespan,
-        "websocket": URLRouter([path("ws/notifications/", sockets.notifications), path("<path:rest>", no_socket)]),
+        "websocket": URLRouter(
+            [
+                path("ws/notifications/", sockets.notifications),  # type: ignore[arg-type]  # an ASGI application
+                path("<path:rest>", no_socket),  # type: ignore[arg-type]  # the same
+            ]
+        ),
     }
 )

@@ -78,17 +78,9 @@ app.conf.update(
     db_reuse_max=500,
     worker_hijack_root_logger=False,
     timezone="UTC",
+    # By name: the floor does not import what stands above it.
+    imports=("workers.tasks", "workers.schedules"),
 )
-
-
-@app.on_after_configure.connect
-def _load_schedule(sender: Celery, **_: Any) -> None:
-    from workers.schedules import SCHEDULE
-
-    sender.conf.beat_schedule = SCHEDULE
-
-
-app.conf.imports = ("workers.tasks",)
 
 
 @setup_logging.connect

@@ -25,9 +25,12 @@ def _problems() -> Iterator[tuple[int, str]]:
     host = str(database.get("HOST") or "")
     remote = host not in _LOCAL and not host.startswith("/")
     if remote and database.get("OPTIONS", {}).get("sslmode") != "verify-full":
-        yield 2, (
-            f"PostgreSQL at {host} is on another machine: set DATABASE_CA_FILE to its CA certificate, or end "
-            "DATABASE_URL with ?sslmode=verify-full&sslrootcert=..., so that the connection is verified."
+        yield (
+            2,
+            (
+                f"PostgreSQL at {host} is on another machine: set DATABASE_CA_FILE to its CA certificate, or end "
+                "DATABASE_URL with ?sslmode=verify-full&sslrootcert=..., so that the connection is verified."
+            ),
         )
     for name in ("RATE_API", "RATE_LOGIN"):
         if not _RATE.match(getattr(settings, name)):
@@ -36,7 +39,10 @@ def _problems() -> Iterator[tuple[int, str]]:
         yield 4, "LEASE_SECONDS must be above 60: a task may run that long, and its rows must stay its own."
     for origin in settings.ALLOWED_ORIGINS:
         if not re.match(r"^https?://[^/]+$", origin):
-            yield 5, f"ALLOWED_ORIGINS: {origin!r} must be scheme, host and port only, like https://app.example.com."
+            yield (
+                5,
+                f"ALLOWED_ORIGINS: {origin!r} must be scheme, host and port only, like https://app.example.com.",
+            )
     for name, entry in settings.DELIVERY_CHANNELS.items():
         try:
             import_string(entry["CLASS"])

@@ -38,8 +38,8 @@ _MEANINGS = {
 def _content(kind: Any) -> dict[str, Any]:
     if kind not in _types:
         _types.append(kind)
-    (reference,), _ = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    return reference
+    references, _ = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+    return dict(references[0])
 
 
 def describe(
@@ -52,26 +52,26 @@ def describe(
     headers: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Document a view method. `answers` maps a status to the type of its body, or to None for no body."""
-    responses = {
-        (status, "application/json"): _content(kind) if kind else {} for status, kind in answers.items()
-    } | {(status, "application/json"): _content(ErrorBody) for status in errors}
-    decorate = extend_schema(
+    responses = {(status, "application/json"): _content(kind) if kind else {} for status, kind in answers.items()} | {
+        (status, "application/json"): _content(ErrorBody) for status in errors
+    }
+    return extend_schema(
         summary=summary,
         request={"application/json": _content(request)} if request else None,
         responses={key: value | {"description": _MEANINGS[key[0]]} for key, value in responses.items()},
         parameters=[
-            OpenApiParameter(name, str, OpenApiParameter.QUERY, description=text) for name, text in (query or {}).items()
+            OpenApiParameter(name, str, OpenApiParameter.QUERY, description=text)
+            for name, text in (query or {}).items()
         ]
         + [
             OpenApiParameter(name, str, OpenApiParameter.HEADER, description=text)
             for name, text in (headers or {}).items()
         ],
     )
-    return decorate
 
 
 def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """drf-spectacular's post-processing hook."""
-    _, components = msgspec.json.schema_components(_types, ref_template="#/components/schemas/{name}")
+    _references, components = msgspec.json.schema_components(_types, ref_template="#/components/schemas/{name}")
     result.setdefault("components", {}).setdefault("schemas", {}).update(components)
     return result

@@ -36,7 +36,11 @@ class Page:
         return int(text)
 
     def respond(
-        self, *, newest_first: Callable[..., Sequence[Any]], id_of: Callable[[Any], str], shape: Callable[[Any], Any]
+        self,
+        *,
+        newest_first: Callable[..., Sequence[Any]],
+        id_of: Callable[[Any], str],
+        shape: Callable[[Any], Any],
     ) -> Response:
         """`newest_first(before=, after=, limit=)` fetches one row more than a page to see whether there is another."""
         back = self.direction == "a"

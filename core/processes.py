@@ -22,7 +22,7 @@ def carrying(variable: str, *, value: str) -> list[psutil.Process]:
 def alive(process: psutil.Process) -> bool:
     """Whether it still does anything. In a container without an init, orphans stay zombies forever."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

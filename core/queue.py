@@ -7,6 +7,7 @@ comes after the claim is always hinted again.
 """
 
 from django.db import transaction
+from kombu.exceptions import OperationalError
 
 from core import logs, redis
 from core.celery import app
@@ -37,7 +38,7 @@ def send(task: str, *, lane: str, channel: str = "") -> bool:
     if fresh[0]:
         try:
             app.send_task(task, kwargs=arguments, queue=lane, retry=False)
-        except app.connection_errors as error:
+        except OperationalError as error:
             redis.trip(error)
             return False
     return True

@@ -28,9 +28,7 @@ _closed_until = 0.0  # time.monotonic() before which nobody tries
 @cache
 def _client() -> "redis.Redis":
     # No retries: the cool-down is the retry policy.
-    return redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT, retry=None
-    )
+    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT, retry=None)
 
 
 def attempt(call: Callable[["redis.Redis"], Answer]) -> Answer | None:

@@ -31,9 +31,7 @@ HTTP_PORT: int = env.int("HTTP_PORT", 8000)
 WS_PORT: int = env.int("WS_PORT", 8001)
 # Where browsers find us, full origins; also the e-mail links' base (the first one).
 PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://localhost:{HTTP_PORT}")
-ALLOWED_ORIGINS: list[str] = env.list(
-    "ALLOWED_ORIGINS", default=[PUBLIC_URL, f"http://127.0.0.1:{HTTP_PORT}"]
-)
+ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", default=[PUBLIC_URL, f"http://127.0.0.1:{HTTP_PORT}"])
 
 # --- PostgreSQL is the truth, Redis carries hints ---------------------------------------------------
 _embedded = embedded.urls(data_dir=DATA_DIR)
@@ -186,7 +184,10 @@ SPECTACULAR_SETTINGS = {
 # --- Delivery ----------------------------------------------------------------------------------------------
 # A channel is switched on by naming it here; adding one is a class and an entry.
 DELIVERY_CHANNELS = {
-    "email": {"CLASS": "delivery.channels.email.EmailChannel", "PROVIDER": "delivery.providers.smtp.SMTPProvider"},
+    "email": {
+        "CLASS": "delivery.channels.email.EmailChannel",
+        "PROVIDER": "delivery.providers.smtp.SMTPProvider",
+    },
 }
 EMAIL_URL: str = env.str("EMAIL_URL", "smtp://127.0.0.1:1025")  # smtp://, smtp+tls:// (STARTTLS), smtps://
 EMAIL_FROM: str = env.str("EMAIL_FROM", "Bellhop <bellhop@localhost>")

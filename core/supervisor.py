@@ -63,9 +63,7 @@ class Supervisor:
                 command.ended = now
                 command.pause = 1.0 if now - command.started > LONGEST_PAUSE else command.pause
                 self._kill_children(command)  # they may hold its port
-                self._show(
-                    name, f"ended with {_status(command.child)}; starting again in {command.pause:.0f} s"
-                )
+                self._show(name, f"ended with {_status(command.child)}; starting again in {command.pause:.0f} s")
             elif now - command.ended >= command.pause:
                 command.child, command.started, command.ended = self._spawn(command.line), now, None
                 command.pause = min(command.pause * 2, LONGEST_PAUSE)

@@ -1,9 +1,11 @@
 """How often one may ask."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from redis import Redis
 from rest_framework import throttling
 from rest_framework.request import Request
 
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 _PERIODS = {"s": 1, "sec": 1, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86400, "d": 86400}
+
+
+def _count(redis: Redis, *, key: str, seconds: int) -> int:
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.incr(key)
+    pipeline.expire(key, seconds)
+    return int(pipeline.execute()[0])
 
 
 class RateThrottle(throttling.BaseThrottle):
@@ -33,8 +42,8 @@ class RateThrottle(throttling.BaseThrottle):
         window, elapsed = divmod(time.time(), seconds)
         self._retry_after = int(seconds - elapsed) + 1
         key = f"bellhop:rate:{self.who(request)}:{seconds}:{int(window)}"
-        counted = redis.attempt(lambda r: r.pipeline(transaction=False).incr(key).expire(key, seconds).execute())
-        return counted is None or counted[0] <= int(allowed)
+        counted = redis.attempt(partial(_count, key=key, seconds=seconds))
+        return counted is None or counted <= int(allowed)
 
     def wait(self) -> float:
         return self._retry_after

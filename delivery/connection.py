@@ -85,12 +85,12 @@ class Connection:
 
     def offer(self, changes: list[tuple[int, str]]) -> None:
         """Take live changes (number, frame): send those whose turn it is, hold those that came early."""
-        if not self.catching_up and not self._held and changes[0][0] == self.position + 1:
+        follows = changes[0][0] == self.position + 1 and changes[-1][0] == self.position + len(changes)
+        if follows and not self.catching_up and not self._held:
             # The common case: they follow each other and the last one sent.
-            if changes[-1][0] == self.position + len(changes):
-                self.position = changes[-1][0]
-                self._send_events([frame for _, frame in changes])
-                return
+            self.position = changes[-1][0]
+            self._send_events([frame for _, frame in changes])
+            return
         for change in changes:
             if change[0] > self.position:
                 heapq.heappush(self._held, change)

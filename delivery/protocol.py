@@ -63,7 +63,7 @@ class Command(msgspec.Struct, tag="command"):
 
 
 Frame = Hello | Ack | Pong | Resume | Command
-_decode = msgspec.json.Decoder(Frame).decode
+_decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -76,7 +76,7 @@ def parse(text: str) -> Frame:
     if len(text) > LARGEST_FRAME:
         raise BadFrame(f"A frame may have at most {LARGEST_FRAME} bytes")
     try:
-        return _decode(text)
+        return _decoder.decode(text)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
         raise BadFrame(str(error)) from error
 
@@ -113,7 +113,14 @@ def sync(
 
 
 def event(
-    *, seq: int, change: str, unread: int, unseen: int, notification: str, trace_id: str = "", origin: str = ""
+    *,
+    seq: int,
+    change: str,
+    unread: int,
+    unseen: int,
+    notification: str,
+    trace_id: str = "",
+    origin: str = "",
 ) -> str:
     """One live change; `notification` is JSON already, or empty when the change has none."""
     return (

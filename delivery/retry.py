@@ -28,7 +28,7 @@ class Next:
 
 def wait(*, attempts: int, retry_after: timedelta | None, chance: float) -> timedelta:
     """How long to wait after the n-th attempt. `chance` is uniform in [0, 1)."""
-    ceiling = min(LONGEST, BASE * 2 ** min(attempts - 1, 20))
+    ceiling = min(LONGEST, BASE * (1 << min(attempts - 1, 20)))
     return max(SHORTEST, ceiling * chance, retry_after or timedelta(0))
 
 

@@ -62,7 +62,11 @@ async def notifications(scope: dict[str, Any], receive: Receive, send: Send) -> 
         hello = await _hello(receive)
         who = await _identify(scope, hello)
         connection = Connection(
-            id=uuid.uuid4().hex, user_id=who.user_id, credential=who.credential, device=hello.device[:64], send=send
+            id=uuid.uuid4().hex,
+            user_id=who.user_id,
+            credential=who.credential,
+            device=hello.device[:64],
+            send=send,
         )
         found = await hub().join(connection, position=hello.position)
         connection.push(protocol.welcome(connection=connection.id, epoch=found.epoch, now=timezone.now()))
@@ -138,7 +142,9 @@ async def _obey(connection: Connection, command: protocol.Command) -> None:
     if action is None:
         known = ", ".join(COMMANDS)
         connection.push(
-            protocol.refusal(id=command.id, code="unknown_command", message=f"There is no such command. Known: {known}.")
+            protocol.refusal(
+                id=command.id, code="unknown_command", message=f"There is no such command. Known: {known}."
+            )
         )
         return
     if command.name == "mark_all_read":
@@ -151,6 +157,11 @@ async def _obey(connection: Connection, command: protocol.Command) -> None:
         )
         return
     applied = await hub().in_thread(
-        changes.apply, connection.user_id, action=action, ids=numbers, now=timezone.now(), origin=command.id[:64]
+        changes.apply,
+        connection.user_id,
+        action=action,
+        ids=numbers,
+        now=timezone.now(),
+        origin=command.id[:64],
     )
     connection.push(protocol.result(id=command.id, seq=applied.seq, data={"changed": applied.changed}))

@@ -1,4 +1,4 @@
-"""The tables in the admin. What the pipeline writes is shown and not edited: its rows obey rules a form does not know."""
+"""The tables in the admin. What the pipeline writes is shown, not edited: its rows obey rules a form does not know."""
 
 from typing import Any
 
@@ -57,7 +57,17 @@ class SubscriptionAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Event)
 class EventAdmin(ReadOnly):
-    list_display = ("id", "type", "title", "state", "lane", "due_at", "attempts", "accepted_at", "processed_at")
+    list_display = (
+        "id",
+        "type",
+        "title",
+        "state",
+        "lane",
+        "due_at",
+        "attempts",
+        "accepted_at",
+        "processed_at",
+    )
     list_filter = ("state", "lane", "type")
     search_fields = ("id", "trace_id", "object")
     ordering = ("-id",)
@@ -80,7 +90,17 @@ class NotificationAdmin(ReadOnly):
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnly):
-    list_display = ("id", "notification_id", "channel", "state", "reason", "due_at", "attempts", "lost_claims", "code")
+    list_display = (
+        "id",
+        "notification_id",
+        "channel",
+        "state",
+        "reason",
+        "due_at",
+        "attempts",
+        "lost_claims",
+        "code",
+    )
     list_filter = ("state", "channel", "lane")
     ordering = ("-id",)
 

@@ -23,9 +23,7 @@ class Applied:
     seq: int | None
 
 
-def apply(
-    user_id: int, *, action: str, ids: Sequence[int] | None, now: datetime, origin: str = ""
-) -> Applied:
+def apply(user_id: int, *, action: str, ids: Sequence[int] | None, now: datetime, origin: str = "") -> Applied:
     """
     Do one of inbox.ACTIONS to the lines `ids`, or to all (None), and publish what changed after the commit.
 

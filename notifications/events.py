@@ -130,7 +130,9 @@ def _explain_refusals(rows: list[dict[str, Any]], *, producer_id: int) -> dict[u
     known = {
         "type": set(Type.objects.values_list("key", flat=True)),
         "category": set(Category.objects.values_list("key", flat=True)),
-        "topic": set(Topic.objects.filter(key__in=[r["topic"] for r in rows if r["topic"]]).values_list("key", flat=True)),
+        "topic": set(
+            Topic.objects.filter(key__in=[r["topic"] for r in rows if r["topic"]]).values_list("key", flat=True)
+        ),
     }
     answers: dict[uuid.UUID, Accepted | AppError] = {}
     for row in rows:
@@ -188,10 +190,8 @@ def claim(*, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
     Attempts are counted here, before the work, so that an event that kills its worker comes to an end too.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql.CLAIM_EVENTS, {"lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE}
-        )
-        return sorted((Claimed(*row, row[-1]) for row in cursor.fetchall()), key=lambda event: event.id)
+        cursor.execute(sql.CLAIM_EVENTS, {"lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE})
+        return sorted((Claimed(*row) for row in cursor.fetchall()), key=lambda event: event.id)
 
 
 @dataclass(slots=True)

@@ -139,7 +139,8 @@ def _rows(user_id: int) -> QuerySet[Notification]:
     return (
         Notification.objects.filter(user_id=user_id, rev__isnull=False)
         .annotate(
-            read_all_up_to=F("user__inboxhead__read_watermark"), read_all_at=F("user__inboxhead__read_watermark_at")
+            read_all_up_to=F("user__inboxhead__read_watermark"),
+            read_all_at=F("user__inboxhead__read_watermark_at"),
         )
         .select_related("event")
     )
@@ -178,7 +179,11 @@ def counts(user_id: int) -> dict[str, Any]:
         .values_list("event__category_id")
         .annotate(n=Count("id"))
     )
-    return {"unread": own.unread, "unseen": own.unseen, "by_category": dict(by_category.values_list("event__category_id", "n"))}
+    return {
+        "unread": own.unread,
+        "unseen": own.unseen,
+        "by_category": dict(by_category.values_list("event__category_id", "n")),
+    }
 
 
 def since(user_id: int, *, seq: int, limit: int) -> list[Notification]:

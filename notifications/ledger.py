@@ -135,7 +135,7 @@ class Due(NamedTuple):
 
     channel: str
     lane: Lane
-    count: int
+    waiting: int
     oldest: datetime
 
 
@@ -147,4 +147,4 @@ def due(*, now: datetime) -> list[Due]:
         .annotate(n=Count("id"), oldest=Min("due_at"))
         .order_by()
     )
-    return [Due(channel=c, lane=Lane(lane), count=n, oldest=oldest) for c, lane, n, oldest in waiting]
+    return [Due(channel=c, lane=Lane(lane), waiting=n, oldest=oldest) for c, lane, n, oldest in waiting]

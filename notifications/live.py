@@ -64,7 +64,9 @@ _decode = msgspec.msgpack.Decoder(Live).decode
 _json = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def publish(lines: Sequence[Line], *, shared: Sequence[str] = (), trace_ids: Sequence[str] = (), origin: str = "") -> bool:
+def publish(
+    lines: Sequence[Line], *, shared: Sequence[str] = (), trace_ids: Sequence[str] = (), origin: str = ""
+) -> bool:
     """Tell every hub, best effort. False when Redis is away: the sockets then catch up by themselves."""
     batch = Batch(lines=list(lines), shared=list(shared), trace_ids=list(trace_ids), origin=origin)
     return _send(Live(batch=batch))
@@ -89,14 +91,7 @@ def _send(message: Live) -> bool:
     return redis.attempt(lambda r: r.publish(CHANNEL, raw)) is not None
 
 
-def split(notification: dict[str, Any]) -> tuple[str, str]:
-    """A notification's JSON in two: the person's own fields first, then what everybody shares."""
-    own = {"id": notification["id"], "rev": notification["rev"]}
-    rest = {name: value for name, value in notification.items() if name not in own}
-    return own_text(id=own["id"], rev=own["rev"]), shared_text(rest)
-
-
-def own_text(*, id: str, rev: int) -> str:
+def own_text(*, id: int, rev: int) -> str:
     return f'{{"id":"{id}","rev":{rev},'
 
 

@@ -86,7 +86,7 @@ class Event(models.Model):
 
     id = models.UUIDField(primary_key=True)
     producer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False)
-    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001  NULL: no key was given
+    idempotency_key = models.CharField(max_length=255, null=True)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the body, to compare with a repeat.")
     trace_id = models.CharField(max_length=64, help_text="Follows the event from the request to frame and mail.")
 
@@ -188,7 +188,9 @@ class Notification(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["user", "-id"], condition=Q(deleted_at__isnull=True, rev__isnull=False), name="notification_inbox"
+                fields=["user", "-id"],
+                condition=Q(deleted_at__isnull=True, rev__isnull=False),
+                name="notification_inbox",
             ),
         ]
 

@@ -83,7 +83,8 @@ def _broadcast(event: Claimed, *, limit: int) -> Chunk:
     column = "u.id" if event.everyone else "s.user_id"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT u.id, u.email FROM {source} {column} > %(after)s AND u.is_active ORDER BY {column} LIMIT %(limit)s",
+            f"SELECT u.id, u.email FROM {source} {column} > %(after)s AND u.is_active "
+            f"ORDER BY {column} LIMIT %(limit)s",
             {"topic": event.topic_id, "after": event.cursor, "limit": limit},
         )
         found = [Recipient(user_id=id, email=email) for id, email in cursor.fetchall()]

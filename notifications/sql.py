@@ -39,7 +39,7 @@ SET state = 'processing', due_at = %(until)s, token = e.token + 1, attempts = e.
 FROM due WHERE e.id = due.id
 RETURNING e.id, e.token, e.attempts, e.trace_id, e.type_id, e.category_id, e.priority, e.lane, e.title, e.body,
     e.data, e.action_url, e.actor, e.object, e.tags, e.channels, e.email_if_unread_after, e.expires_at,
-    e.usernames, e.topic_id, e.everyone, e.cursor
+    e.usernames, e.topic_id, e.everyone, e.cursor, e.cursor
 """
 
 ADVANCE_EVENTS = """

@@ -28,7 +28,7 @@ class Recipients(msgspec.Struct, forbid_unknown_fields=True):
 
     users: Annotated[list[Name], Meta(min_length=1, max_length=MAX_USERS)] | UnsetType = UNSET
     topic: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
-    all: Literal[True] | UnsetType = UNSET  # type: ignore[valid-type]
+    all: Literal[True] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         given = [x for x in (self.users, self.topic, self.all) if x is not UNSET]

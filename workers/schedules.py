@@ -2,7 +2,9 @@
 
 from celery.schedules import schedule
 
-SCHEDULE = {
+from core.celery import app
+
+app.conf.beat_schedule = {
     # The second, slower look at what is due, in case no dispatcher runs. Expires before the next one comes.
     "sweep": {"task": "workers.sweep", "schedule": schedule(10.0), "options": {"queue": "normal", "expires": 9.0}},
 }

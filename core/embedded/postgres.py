@@ -44,9 +44,7 @@ def start(place: Place, owner: Owner) -> None:
     settings = SETTINGS | {"unix_socket_directories": str(place.sockets)}
     options = shlex.join(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
     log = place.home / "postgres.log"
-    result = owner.run(
-        _pg("pg_ctl"), "start", "-w", "-t", "60", "-D", place.cluster, "-l", log, "-o", options
-    )
+    result = owner.run(_pg("pg_ctl"), "start", "-w", "-t", "60", "-D", place.cluster, "-l", log, "-o", options)
     if result.returncode != 0:
         raise EmbeddedError(f"PostgreSQL did not start: {_reason(log)} (the whole story is in {log}).")
     _make_database(place)

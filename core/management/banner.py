@@ -3,23 +3,17 @@
 import os
 import shlex
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from core.demo import Login
 
 EVENT = '{"type":"task.assigned","recipients":{"users":["alice"]},"title":"Water the plants"}'
 
 
-class Login(Protocol):
-    """A demo account, as core.demo.ensure returns it."""
-
-    name: str
-    password: str
-    token: str
-    role: str
-
-
-def text(*, logins: Sequence[Login], flower: bool) -> str:
+def text(*, logins: "Sequence[Login]", flower: bool) -> str:
     """The address, and in the demo the logins and one command to try."""
     address = f"http://127.0.0.1:{settings.HTTP_PORT}"
     lines = [
@@ -34,15 +28,12 @@ def text(*, logins: Sequence[Login], flower: bool) -> str:
     return "\n".join([*lines, "Ctrl-C stops everything.", ""])
 
 
-def _demo(address: str, logins: Sequence[Login]) -> list[str]:
+def _demo(address: str, logins: "Sequence[Login]") -> list[str]:
     tokens = {login.name: login.token for login in logins}
     return [
         f"  sockets    ws://127.0.0.1:{settings.WS_PORT}/ws/notifications/",
         "  Flower's login is admin / admin. Demo logins:",
-        *(
-            f"    {login.name:<10} password {login.password:<10} token {login.token}  {login.role}"
-            for login in logins
-        ),
+        *(f"    {login.name:<10} password {login.password:<10} token {login.token}  {login.role}" for login in logins),
         "",
         "Tell alice something:",
         f"  curl -X POST {address}/api/v1/events -H 'Authorization: Bearer {tokens['producer']}' "

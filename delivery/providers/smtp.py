@@ -65,7 +65,9 @@ class SMTPProvider:
     @classmethod
     def from_settings(cls) -> "SMTPProvider":
         return cls(
-            server=Server.parse(settings.EMAIL_URL), sender=settings.EMAIL_FROM, timeout=settings.EMAIL_TIMEOUT
+            server=Server.parse(settings.EMAIL_URL),
+            sender=settings.EMAIL_FROM,
+            timeout=settings.EMAIL_TIMEOUT,
         )
 
     def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
@@ -112,7 +114,11 @@ class SMTPProvider:
         final_dot_sent = False
         try:
             client.ehlo_or_helo_if_needed()
-            for command in (f"MAIL FROM:<{parseaddr(self._sender)[1]}>", f"RCPT TO:<{message.address}>", "DATA"):
+            for command in (
+                f"MAIL FROM:<{parseaddr(self._sender)[1]}>",
+                f"RCPT TO:<{message.address}>",
+                "DATA",
+            ):
                 code, reply = client.docmd(command)
                 if code not in (250, 251, 354):
                     client.docmd("RSET")
@@ -150,18 +156,21 @@ def classify(code: int, reply: bytes) -> Outcome:
     """What an SMTP reply means for one message (RFC 5321, 4.2; enhanced codes RFC 3463)."""
     text = _text(reply)
     enhanced = text.split(" ", 1)[0] if text[:1] in "245" and text[1:2] == "." else ""
-    detail = {"code": enhanced or str(code), "detail": text[:200]}
+
+    def say(result: Result, retry_after: timedelta | None = None) -> Outcome:
+        return Outcome(result, code=enhanced or str(code), detail=text[:200], retry_after=retry_after)
+
     if code in (530, 535):
-        return Outcome(Result.CONFIG, **detail)
+        return say(Result.CONFIG)
     if enhanced in ("5.2.2", "4.2.2") or code == 552:
-        return Outcome(Result.RETRY, retry_after=FULL_MAILBOX, **detail)
+        return say(Result.RETRY, FULL_MAILBOX)
     if 400 <= code < 500:
-        return Outcome(Result.RETRY, retry_after=GREYLIST, **detail)
+        return say(Result.RETRY, GREYLIST)
     if enhanced.startswith("5.7.") or code == 554:
-        return Outcome(Result.CONFIG, **detail)
+        return say(Result.CONFIG)
     if enhanced.startswith("5.1.") or (code in (550, 551, 553) and not enhanced):
-        return Outcome(Result.GONE, **detail)
-    return Outcome(Result.FAILED, **detail)
+        return say(Result.GONE)
+    return say(Result.FAILED)
 
 
 def _refused(error: Exception) -> Outcome:

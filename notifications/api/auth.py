@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core import tickets
+from core.authentication import caller
 from core.bodies import read
 from core.errors import AppError
 from core.openapi import describe
@@ -77,17 +78,17 @@ class LogoutView(APIView):
             request.auth.delete()
         else:
             request.session.flush()
-        live.kick(user_id=request.user.pk, credential=credential)
+        live.kick(user_id=caller(request), credential=credential)
         return Response(status=204)
 
 
 class LogoutAllView(APIView):
     @describe("End all tokens of this user; all sockets close", answers={204: None}, errors=(401,))
     def post(self, request: Request) -> Response:
-        AuthToken.objects.filter(user_id=request.user.pk).delete()
+        AuthToken.objects.filter(user_id=caller(request)).delete()
         if request.auth is None:
             request.session.flush()
-        live.kick(user_id=request.user.pk)
+        live.kick(user_id=caller(request))
         return Response(status=204)
 
 
@@ -95,6 +96,6 @@ class TicketView(APIView):
     @describe("A short-lived ticket for `hello`", answers={200: WebSocketTicket}, errors=(401,))
     def post(self, request: Request) -> Response:
         ticket, expires_at = tickets.issue(
-            user_id=request.user.pk, credential=credential_of(request), now=timezone.now()
+            user_id=caller(request), credential=credential_of(request), now=timezone.now()
         )
         return Response(WebSocketTicket(ticket=ticket, expires_at=expires_at))

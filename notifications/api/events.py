@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core import logs
-from core.authentication import IsProducer
+from core.authentication import IsProducer, caller
 from core.bodies import read
 from core.errors import AppError, Invalid, NotFound
 from core.openapi import describe
@@ -97,7 +97,7 @@ class EventsView(APIView):
     def post(self, request: Request) -> Response:
         (answer,) = events.accept(
             [read(Submission, request.data)],
-            producer_id=request.user.pk,
+            producer_id=caller(request),
             keys=[idempotency_key(request)],
             trace_id=logs.trace_id(),
             now=timezone.now(),
@@ -109,14 +109,12 @@ class EventsView(APIView):
     @describe("Your events, newest first", answers={200: EventPage}, query={"limit": "1 to 100", "cursor": ""})
     def get(self, request: Request) -> Response:
         def newest_first(before: str | None, after: str | None, limit: int) -> list[Event]:
-            rows = Event.objects.filter(producer_id=request.user.pk)
+            rows = Event.objects.filter(producer_id=caller(request))
             if after:
                 return list(rows.filter(id__gt=_uuid(after)).order_by("id")[:limit])[::-1]
             return list((rows.filter(id__lt=_uuid(before)) if before else rows).order_by("-id")[:limit])
 
-        return Page(request).respond(
-            newest_first=newest_first, id_of=lambda event: event.id.hex, shape=events.summary
-        )
+        return Page(request).respond(newest_first=newest_first, id_of=lambda event: event.id.hex, shape=events.summary)
 
 
 def _uuid(text: str) -> uuid.UUID:
@@ -152,15 +150,13 @@ class BatchView(APIView):
         places = [place for place, result in enumerate(results) if result is None]
         answers = events.accept(
             good,
-            producer_id=request.user.pk,
+            producer_id=caller(request),
             keys=[key and f"{key}#{place}" for place in places],
             trace_id=logs.trace_id(),
             now=timezone.now(),
         )
         for place, answer in zip(places, answers, strict=True):
-            results[place] = (
-                {"error": answer.as_json()} if isinstance(answer, AppError) else {"id": str(answer.id)}
-            )
+            results[place] = {"error": answer.as_json()} if isinstance(answer, AppError) else {"id": str(answer.id)}
         return Response(BatchResult(results=results), status=202)
 
 
@@ -169,7 +165,7 @@ class EventView(APIView):
 
     @describe("What became of an event", answers={200: EventReport})
     def get(self, request: Request, id: uuid.UUID) -> Response:
-        event = Event.objects.filter(id=id, producer_id=request.user.pk).first()
+        event = Event.objects.filter(id=id, producer_id=caller(request)).first()
         if event is None:
             raise NotFound
         return Response(events.report(event))

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.authentication import caller
 from core.bodies import read
 from core.errors import Invalid, NotFound
 from core.openapi import describe
@@ -55,7 +56,7 @@ class NotificationPatch(msgspec.Struct, forbid_unknown_fields=True):
     """What a person may change; what is left out stays."""
 
     read: bool | None = None
-    seen: Literal[True] | None = None  # type: ignore[valid-type]
+    seen: Literal[True] | None = None
     archived: bool | None = None
 
 
@@ -65,7 +66,7 @@ class Bulk(msgspec.Struct, forbid_unknown_fields=True):
     action: Literal["read", "unread", "seen", "archive", "unarchive", "delete"]
     ids: list[str] | None = None
     filter: dict[str, Any] | None = None
-    all: Literal[True] | None = None  # type: ignore[valid-type]
+    all: Literal[True] | None = None
 
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.ids, self.filter, self.all)) != 1:
@@ -170,47 +171,45 @@ class NotificationsView(APIView):
     )
     def get(self, request: Request) -> Response:
         given = {n: v for n, v in request.query_params.lists() if n not in ("limit", "cursor")}
-        rows = narrow(inbox.visible(request.user.pk), given)
+        rows = narrow(inbox.visible(caller(request)), given)
 
         def newest_first(before: str | None, after: str | None, limit: int) -> list[Notification]:
             if after:
                 return list(rows.filter(pk__gt=_key(after)).order_by("pk")[:limit])[::-1]
             return list((rows.filter(pk__lt=_key(before)) if before else rows).order_by("-pk")[:limit])
 
-        return Page(request).respond(
-            newest_first=newest_first, id_of=lambda row: str(row.pk), shape=inbox.as_json
-        )
+        return Page(request).respond(newest_first=newest_first, id_of=lambda row: str(row.pk), shape=inbox.as_json)
 
 
 class NotificationView(APIView):
     @describe("One line of your inbox", answers={200: NotificationBody})
     def get(self, request: Request, id: str) -> Response:
-        return Response(inbox.as_json(own(request.user.pk, id)))
+        return Response(inbox.as_json(own(caller(request), id)))
 
     @describe("Mark it read, seen or archived", request=NotificationPatch, answers={200: NotificationBody})
     def patch(self, request: Request, id: str) -> Response:
         given = read(NotificationPatch, request.data)
-        row = own(request.user.pk, id)
+        row = own(caller(request), id)
         for wanted, yes, no in (
             (given.seen, "seen", ""),
             (given.read, "read", "unread"),
             (given.archived, "archive", "unarchive"),
         ):
             if wanted is not None:
-                changes.apply(request.user.pk, action=yes if wanted else no, ids=[row.pk], now=timezone.now())
-        return Response(inbox.as_json(own(request.user.pk, id)))
+                changes.apply(caller(request), action=yes if wanted else no, ids=[row.pk], now=timezone.now())
+        return Response(inbox.as_json(own(caller(request), id)))
 
     @describe("Delete it", answers={204: None})
     def delete(self, request: Request, id: str) -> Response:
-        row = own(request.user.pk, id)
-        changes.apply(request.user.pk, action="delete", ids=[row.pk], now=timezone.now())
+        row = own(caller(request), id)
+        changes.apply(caller(request), action="delete", ids=[row.pk], now=timezone.now())
         return Response(status=204)
 
 
 class BulkView(APIView):
     @describe("One action on many lines", request=Bulk, answers={200: BulkResult}, errors=(400, 401, 429))
     def post(self, request: Request) -> Response:
-        given, user_id = read(Bulk, request.data), request.user.pk
+        given, user_id = read(Bulk, request.data), caller(request)
         ids: list[int] | None = None
         if given.ids is not None:
             ids = [int(id) for id in given.ids if id.isascii() and id.isdecimal() and len(id) < 19]
@@ -224,4 +223,4 @@ class BulkView(APIView):
 class CountsView(APIView):
     @describe("Unread and unseen", answers={200: Counts}, errors=(401, 429))
     def get(self, request: Request) -> Response:
-        return Response(inbox.counts(request.user.pk))
+        return Response(inbox.counts(caller(request)))

@@ -15,11 +15,14 @@ MARK = "BELLHOP_TEST"
 
 
 class Stage:
-    """A supervisor whose processes can be found again by a mark of their own."""
+    """A supervisor whose processes can be found again by a mark of their own.
 
-    def __init__(self, root: Path) -> None:
+    It prints to the stdout it was made under, which capsys replaces: make it inside the test.
+    """
+
+    def __init__(self, root: Path, **env: str) -> None:
         self.mark = uuid.uuid4().hex
-        self.supervisor = Supervisor(root=root, env={**os.environ, MARK: self.mark}, width=4)
+        self.supervisor = Supervisor(root=root, env={**os.environ, **env, MARK: self.mark}, width=4)
 
     def names(self) -> list[str]:
         return sorted(process.cmdline()[-1] for process in processes.carrying(MARK, value=self.mark))
@@ -28,25 +31,17 @@ class Stage:
         self.supervisor.stop(grace=grace, hurry=threading.Event())
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
-
-
 def python(code: str, name: str) -> str:
     return f"{sys.executable} -c '{code}' {name}"
 
 
 SLEEP = "import time; time.sleep(60)"
-STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
-)
-PARENT = (
-    'import subprocess, sys; subprocess.run([sys.executable, "-c", "import time; time.sleep(60)", "child"])'
-)
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+PARENT = 'import subprocess, sys; subprocess.run([sys.executable, "-c", "import time; time.sleep(60)", "child"])'
 
 
-def test_output_is_shown_with_its_name(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_is_shown_with_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stage = Stage(tmp_path, N="3")
     shown = ""
 
     def says() -> bool:
@@ -54,13 +49,13 @@ def test_output_is_shown_with_its_name(stage: Stage, capsys: pytest.CaptureFixtu
         shown += capsys.readouterr().out
         return "web  | hello from 3\n" in shown
 
-    stage.supervisor = Supervisor(root=Path("/"), env={**os.environ, "N": "3"}, width=4)
     stage.supervisor.start("web", "echo hello from ${N:-8}")
     assert processes.wait_until(says, seconds=10), shown
     stage.stop(grace=5)
 
 
-def test_a_killed_command_and_its_children_are_replaced(stage: Stage) -> None:
+def test_a_killed_command_and_its_children_are_replaced(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
     stage.supervisor.start("web", python(PARENT, "parent"))
     assert processes.wait_until(lambda: stage.names() == ["child", "parent"], seconds=10)
     before = processes.carrying(MARK, value=stage.mark)
@@ -75,7 +70,8 @@ def test_a_killed_command_and_its_children_are_replaced(stage: Stage) -> None:
     assert stage.names() == []
 
 
-def test_stop_is_polite_then_thorough(capsys: pytest.CaptureFixture[str], stage: Stage) -> None:
+def test_stop_is_polite_then_thorough(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
     stage.supervisor.start("mild", python(SLEEP, "mild"))
     stage.supervisor.start("hard", python(STUBBORN, "hard"))
     shown = ""
@@ -91,7 +87,8 @@ def test_stop_is_polite_then_thorough(capsys: pytest.CaptureFixture[str], stage:
     assert "hard | did not end in time; killed" in capsys.readouterr().out
 
 
-def test_hurry_ends_the_wait(stage: Stage) -> None:
+def test_hurry_ends_the_wait(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
     stage.supervisor.start("hard", python(STUBBORN, "hard"))
     assert processes.wait_until(lambda: stage.names() == ["hard"], seconds=10)
     hurry = threading.Event()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.core.management import call_command
@@ -25,6 +25,9 @@ from core import embedded, processes
 from core.embedded import EmbeddedError
 from core.management import banner
 from core.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from core.demo import Login
 
 MARK = "BELLHOP_UP"  # carried by all that `up` starts: a killed `up` leaves processes that the next one finds
 GRACE = 12.0  # seconds; the sockets close within 10, a running task within 10
@@ -82,7 +85,7 @@ class Command(BaseCommand):
             processes.kill(processes.carrying(MARK, value=str(data_dir)))
             embedded.stop(data_dir=data_dir)
 
-    def _prepare_database(self) -> list[banner.Login]:
+    def _prepare_database(self) -> "list[Login]":
         if not settings.DEMO:
             self.check()
         executor = MigrationExecutor(connections["default"])
@@ -90,11 +93,11 @@ class Command(BaseCommand):
             self.stdout.write("up: preparing the database")
             self.stdout.flush()
             call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
-        logins: list[banner.Login] = []
+        logins: list[Login] = []
         if settings.DEMO:
             from core import demo
 
-            logins = list(demo.ensure(now=datetime.now(UTC)))
+            logins = demo.ensure(now=datetime.now(UTC))
         connections.close_all()
         return logins
 
@@ -183,8 +186,7 @@ def _check_ports(commands: dict[str, str]) -> None:
                 probe.bind((address, _port(name)))
             except OSError as error:
                 raise CommandError(
-                    f"Port {_port(name)} on {address} cannot be used ({error.strerror}): set {name} to "
-                    "another one."
+                    f"Port {_port(name)} on {address} cannot be used ({error.strerror}): set {name} to another one."
                 ) from error
 
 
