@@ -123,9 +123,8 @@ class Hub:
     async def _listen(self) -> None:
         """Stay subscribed for ever. After each new subscription every head is checked: something was missed."""
         while True:
-            client = redis.asyncio.Redis.from_url(
-                settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=None, socket_keepalive=None
-            )
+            # No read time-out: SILENCE watches the subscription, and a quiet one is not a dead one.
+            client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=None)
             try:
                 async with client.pubsub() as self._subscriber:
                     await self._subscriber.subscribe(live.CHANNEL)

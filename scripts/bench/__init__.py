@@ -1,0 +1,1 @@
+"""The benchmark suite: `make bench`. docs/performance.md says what it measures."""
