@@ -29,6 +29,8 @@ def broker_url(redis_url: str) -> str:
     return redis_url
 
 
+_lease = settings.LEASE.total_seconds()
+
 app = Celery("bellhop")
 app.conf.update(
     broker_url=broker_url(settings.REDIS_URL),
@@ -42,10 +44,10 @@ app.conf.update(
     task_acks_on_failure=True,
     task_acks_on_timeout=True,
     # soft < hard < lease < visibility: a task is over before its rows are claimable again.
-    task_soft_time_limit=40,
-    task_time_limit=60,
+    task_soft_time_limit=_lease * 0.45,
+    task_time_limit=_lease * 0.66,
     broker_transport_options={
-        "visibility_timeout": 180,
+        "visibility_timeout": _lease * 2,
         "unacked_restore_interval": 5,
         # The defaults wait for ever on a half-open connection.
         "socket_connect_timeout": 0.2,

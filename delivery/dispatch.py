@@ -22,8 +22,8 @@ log = logs.logger(__name__)
 
 AT_ONCE = 50  # deliveries in one claim
 FLUSH = 10  # recorded together: the most that one crash can send twice
-TIME_BOX = 2.0  # seconds; then the lane is handed on
-MARGIN = 5.0  # seconds of lease that must remain beside the provider's time-out
+TIME_BOX = 2.0  # seconds in which calls may start; then the lane is handed on
+MARGIN = 5.0  # seconds of lease that must remain beside the provider's time-out when a call starts
 
 Decided = tuple[ledger.Claimed, ledger.Verdict]
 
@@ -43,7 +43,8 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
             return handled
         handled += len(claimed)
         waiting: list[Decided] = []
-        for decided in _decide(claimed, channel=channel, lease_ends=lease_ends, clock=clock):
+        last_start = min(stop_at, lease_ends - registry.channel(channel).timeout - MARGIN)
+        for decided in _decide(claimed, channel=channel, last_start=last_start, clock=clock):
             waiting.append(decided)
             if len(waiting) >= FLUSH:
                 _record(waiting, clock=clock)
@@ -54,7 +55,7 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
 
 
 def _decide(
-    claimed: list[ledger.Claimed], *, channel: str, lease_ends: float, clock: Callable[[], datetime]
+    claimed: list[ledger.Claimed], *, channel: str, last_start: float, clock: Callable[[], datetime]
 ) -> Iterator[Decided]:
     """A verdict for each claimed delivery: first those that need no call, then the others as they are sent."""
     to_send = []
@@ -65,7 +66,7 @@ def _decide(
         else:
             to_send.append(delivery)
     if to_send:
-        yield from _send(to_send, channel=channel, lease_ends=lease_ends, clock=clock)
+        yield from _send(to_send, channel=channel, last_start=last_start, clock=clock)
 
 
 def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None:
@@ -84,12 +85,13 @@ def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None
 
 
 def _send(
-    deliveries: list[ledger.Claimed], *, channel: str, lease_ends: float, clock: Callable[[], datetime]
+    deliveries: list[ledger.Claimed], *, channel: str, last_start: float, clock: Callable[[], datetime]
 ) -> Iterator[Decided]:
+    """Send one after the other; what was not begun by `last_start` is given back, and costs no attempt."""
     sender = registry.channel(channel)
     outcomes = sender.send([letters.write(delivery) for delivery in deliveries])
     for position, delivery in enumerate(deliveries):
-        if time.monotonic() + sender.timeout + MARGIN > lease_ends:
+        if time.monotonic() > last_start:
             for rest in deliveries[position:]:
                 yield rest, ledger.Verdict(DeliveryState.PENDING, due_at=clock(), uncounted=True)
             return

@@ -8,6 +8,7 @@ batch of 1,000 events is checked here on the hot path: docs/decisions/0002.
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -16,9 +17,12 @@ from notifications.words import Priority
 
 MAX_USERS = 10_000
 MAX_DATA_BYTES = 8 * 1024
-_SAFE_URL = re.compile(r"^(https?://[^\s]+|/(?!/)[^\s]*)$", re.IGNORECASE)
+# Years outside are a time zone away from no date at all, which neither Python nor PostgreSQL's driver can hold.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_SAFE_URL = re.compile(r"https?://[^\s\\]+|/(?![/\\])[^\s]*", re.IGNORECASE)
 
-Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\r\n]*$")]
+# Python's $ also matches before a last newline, which would break a mail header.
+Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\r\n]*$(?!\n)")]
 Name = Annotated[str, Meta(min_length=1, max_length=150)]
 Tag = Annotated[str, Meta(min_length=1, max_length=50)]
 
@@ -56,7 +60,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     email_if_unread_after: Annotated[int, Meta(ge=1, le=30 * 86400)] | None = None
 
     def __post_init__(self) -> None:
-        if self.action_url and not _SAFE_URL.match(self.action_url):
+        if self.action_url and not _followable(self.action_url):
             raise ValueError("`action_url` must start with https://, http:// or a single /")
         if len(msgspec.json.encode(self.data)) > MAX_DATA_BYTES:
             raise ValueError(f"`data` may have at most {MAX_DATA_BYTES} bytes as JSON")
@@ -64,6 +68,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
                 raise ValueError(f"`{name}` needs a time zone, for example a final Z")
+            if moment is not None and not EARLIEST <= moment < LATEST:
+                raise ValueError(f"`{name}` must be between the years {EARLIEST.year} and {LATEST.year}")
         if self.expires_at and self.send_at and self.expires_at <= self.send_at:
             raise ValueError("`expires_at` must come after `send_at`")
 
@@ -74,3 +80,11 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     def due_at(self, now: datetime) -> datetime:
         """Not before this. A `send_at` in the past means now."""
         return max(self.send_at.astimezone(UTC), now) if self.send_at else now
+
+
+def _followable(url: str) -> bool:
+    """Whether a browser may follow it and a mail can carry it: `http://[` is neither."""
+    try:
+        return bool(_SAFE_URL.fullmatch(url) and (url.startswith("/") or urlsplit(url).hostname))
+    except ValueError:
+        return False

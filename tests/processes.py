@@ -69,12 +69,7 @@ class Process:
         self._process.wait(10)
 
     def stop(self) -> None:
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
+        if self._process is not None and self._process.poll() is None:
             self.kill()
 
 
@@ -104,14 +99,19 @@ class Bellhop:
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "INFO",
             "RATE_API": "1000000/min",
-            "LEASE_SECONDS": "61",
+            "LEASE_SECONDS": "20",
         } | env
         self.processes: dict[str, Process] = {}
         commands = PROCFILE | {
             "sink": f"python scripts/smtp_sink.py --port {self.smtp_port} --directory {self.mail_dir}"
         }
+        self._directory = directory
         for process, command in commands.items():
-            self.processes[process] = Process(process, command, env=self.env, log=directory / f"{process}.log")
+            self.add(process, command)
+
+    def add(self, name: str, command: str) -> None:
+        """One more process that may be started."""
+        self.processes[name] = Process(name, command, env=self.env, log=self._directory / f"{name}.log")
 
     def __getitem__(self, name: str) -> Process:
         return self.processes[name]
@@ -128,6 +128,7 @@ class Bellhop:
             wait_until(lambda: _listens(self.smtp_port), what="the mail sink listening")
 
     def stop(self) -> None:
+        """End everything at once: what a test leaves needs no farewell."""
         for process in self.processes.values():
             process.stop()
 

@@ -19,7 +19,7 @@ from rest_framework.authtoken.models import Token  # noqa: E402
 def user_of(headers: list[tuple[bytes, bytes]]) -> int:
     """Whose token the handshake carries. Raises Token.DoesNotExist."""
     key = dict(headers)[b"authorization"].decode().removeprefix("Bearer ")
-    return Token.objects.get(key=key).user_id
+    return int(Token.objects.get(key=key).user.pk)
 
 
 class NotificationConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]

@@ -15,6 +15,8 @@ from rest_framework.authtoken.models import Token  # noqa: E402
 
 from scripts.bench.naive.models import Preference  # noqa: E402
 
+call_command("migrate", verbosity=0, interactive=False)
+# A second time for the app without migrations: its tables refer to those of the first.
 call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
 people = User.objects.bulk_create(User(username=f"person{n}", password="!") for n in range(int(sys.argv[1])))
 Preference.objects.bulk_create(Preference(user=user) for user in people)

@@ -22,7 +22,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
 ROOT_URLCONF = "scripts.bench.naive.urls"
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["scripts.bench.naive.views.BearerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["scripts.bench.naive.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
 }
 CHANNEL_LAYERS = {

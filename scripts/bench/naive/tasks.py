@@ -10,7 +10,7 @@ from scripts.bench.naive.models import Notification
 @shared_task
 def send_notification(id: int) -> None:
     """Read the row and tell the person's group."""
-    notification = Notification.objects.get(pk=id)
+    notification = Notification.objects.select_related("user").get(pk=id)
     content = {
         "id": notification.pk,
         "type": notification.type,
@@ -20,5 +20,5 @@ def send_notification(id: int) -> None:
         "created_at": notification.created_at.isoformat(),
     }
     async_to_sync(get_channel_layer().group_send)(
-        f"user_{notification.user_id}", {"type": "notify", "content": content}
+        f"user_{notification.user.pk}", {"type": "notify", "content": content}
     )
