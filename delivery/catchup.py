@@ -26,6 +26,7 @@ def read(user_id: int, *, position: protocol.Position | None) -> CaughtUp:
 
     Head and lines come from one snapshot, so that the counts belong to exactly this state.
     """
+    inbox.open_head(user_id)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -161,7 +161,17 @@ def seen(rows: QuerySet[Notification], value: bool) -> QuerySet[Notification]:
 
 def head(user_id: int) -> InboxHead:
     """A person's head; for someone who never got anything, an empty one that is not stored."""
-    return InboxHead.objects.filter(user_id=user_id).first() or InboxHead(user_id=user_id, epoch="0", head_seq=0)
+    return InboxHead.objects.filter(user_id=user_id).first() or InboxHead(user_id=user_id, epoch="", head_seq=0)
+
+
+def open_head(user_id: int) -> None:
+    """
+    Give a person a head if they have none: a socket needs the epoch before the first line comes.
+
+    Safe to run twice and at once.
+    """
+    if not InboxHead.objects.filter(user_id=user_id).exists():
+        InboxHead.objects.bulk_create([InboxHead(user_id=user_id, epoch=secrets.token_hex(4))], ignore_conflicts=True)
 
 
 def heads(user_ids: Sequence[int]) -> dict[int, int]:

@@ -42,12 +42,16 @@ class Server:
         """The server behind an EMAIL_URL. Raises BadAddress."""
         parts = urlsplit(url)
         kinds = {"smtp": ("", 25), "smtp+tls": ("starttls", 587), "smtps": ("tls", 465)}
-        if parts.scheme not in kinds or not parts.hostname:
+        try:
+            given_port = parts.port
+        except ValueError:  # it quotes what it read, which may be a part of the password
+            given_port = -1
+        if parts.scheme not in kinds or not parts.hostname or given_port == -1:
             raise BadAddress(" ".join((BadAddress.__doc__ or "").split()))
         security, port = kinds[parts.scheme]
         return cls(
             host=parts.hostname,
-            port=parts.port or port,
+            port=given_port or port,
             user=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
             security=security,
@@ -139,7 +143,8 @@ class SMTPProvider:
         try:
             mail["From"] = self._sender
             mail["To"] = message.address
-            mail["Subject"] = message.subject
+            # More characters end a line here than in a title: U+2028, for example.
+            mail["Subject"] = " ".join(message.subject.splitlines())
             mail["Date"] = formatdate()
             # The same at every attempt, so that a receiver can recognise a repeat (RFC 5322, 3.6.4).
             mail["Message-ID"] = f"<{message.key}@{domain}>"
