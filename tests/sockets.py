@@ -20,6 +20,12 @@ class Client:
         self.live: list[int] = []  # every live sequence number, in the order it came
         self._socket: ClientConnection | None = None
 
+    @property
+    def seq(self) -> int:
+        """The number of the last change this client has."""
+        assert self.position is not None
+        return int(self.position["seq"])
+
     async def __aenter__(self) -> "Client":
         self._socket = await connect(
             self._url,

@@ -124,6 +124,8 @@ def main() -> None:
         text = run(QUICK if options.quick else FULL)
     except servers.BenchError as error:
         sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"\n{text}")
     print(f"{os.cpu_count()} cores; load average {load_average}; {time.perf_counter() - started:.0f} s in all.")

@@ -89,18 +89,22 @@ class Producer:
         self._headers = {"Authorization": f"Bearer {design.producer}", "Content-Type": "application/json"}
 
     def post(self, path: str, body: bytes) -> None:
-        """Raises BenchError for an answer that is not 202."""
+        """Raises BenchError for no answer, or one that is not 202."""
         try:
-            self._connection.request("POST", path, body, self._headers)
-            response = self._connection.getresponse()
-            answer = response.read()
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            self._connection.close()  # a keep-alive connection that the server closed while it was idle
-            self._connection.request("POST", path, body, self._headers)
-            response = self._connection.getresponse()
-            answer = response.read()
-        if response.status != 202:
-            raise BenchError(f"{path} answered {response.status}: {answer[:300]!r}")
+            try:
+                status, answer = self._ask(path, body)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                self._connection.close()  # the server ended it while it was idle
+                status, answer = self._ask(path, body)
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchError(f"{path} gave no answer ({type(error).__name__}: {error})") from error
+        if status != 202:
+            raise BenchError(f"{path} answered {status}: {answer[:300]!r}")
+
+    def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
+        self._connection.request("POST", path, body, self._headers)
+        response = self._connection.getresponse()
+        return response.status, response.read()
 
     def accept(self, *events: dict[str, Any]) -> None:
         """One event by itself, several as a batch."""

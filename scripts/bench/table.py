@@ -24,7 +24,7 @@ class Figures:
 
 
 def text(*, bellhop: Figures, naive: Figures, limits: Limits, per_second: int) -> str:
-    """The table and its notes. A ratio above 1 means that Bellhop is better."""
+    """The table and its notes."""
     broadcast = [_for_everyone(figures.broadcast) for figures in (bellhop, naive)]
     lines = [
         HEADERS,
@@ -78,6 +78,7 @@ def _for_everyone(run: Run) -> float:
 
 def _notes(bellhop: Figures, naive: Figures) -> list[str]:
     notes = [
+        "ratio: above 1, Bellhop is better.",
         f"naive: {naive.broadcast.count:,} people took {naive.broadcast.seconds:.2f} s, "
         f"extrapolated linearly to {PEOPLE:,}.",
         "naive: its view makes the rows, so its worker's figure is publishing alone; Bellhop's is both.",

@@ -1,4 +1,4 @@
-"""One running Bellhop for the whole session; each test finds it empty and at rest."""
+"""One running Bellhop for the tests of a folder; each test finds it empty and at rest."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,8 @@ from tests.waiting import wait_until
 RUNNING = ("sink", "web", "ws", "worker", "worker_urgent", "dispatcher")
 
 
-@pytest.fixture(scope="session")
+# Of one package: another folder's tests must not meet these workers on their database.
+@pytest.fixture(scope="package")
 def running(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bellhop]:

@@ -77,16 +77,15 @@ async def test_a_socket_dropped_in_a_burst_ends_with_everything(bellhop: Bellhop
             events = [in_app("alice", title=f"Number {number}") for number in range(start, start + 50)]
             rest.call(bellhop, "POST", "/events/batch", {"events": events}, token=producer)
             if start == 200:
-                await client.until(lambda: client.position["seq"] >= 100)
-    position = client.position
-    assert 100 <= position["seq"] < 500
-    again = Client(bellhop, token, position=position)
+                await client.until(lambda: client.seq >= 100)
+    assert 100 <= client.seq < 500
+    again = Client(bellhop, token, position=client.position)
     again.items = client.items
     async with again:
-        await again.until(lambda: again.position["seq"] == 500)
+        await again.until(lambda: again.seq == 500)
     first_sync = next(frame for frame in again.frames if frame["type"] == "sync")
-    assert (first_sync["mode"], first_sync["from"]) == ("delta", position["seq"])
-    assert client.live == list(range(1, position["seq"] + 1))
+    assert (first_sync["mode"], first_sync["from"]) == ("delta", client.seq)
+    assert client.live == list(range(1, client.seq + 1))
     assert again.live == list(range(first_sync["to"] + 1, 501))
     assert sorted(item["rev"] for item in again.items.values()) == list(range(1, 501))
     assert Counter(item["title"] for item in again.items.values()) == {f"Number {n}": 1 for n in range(500)}

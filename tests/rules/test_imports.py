@@ -18,7 +18,9 @@ def test_the_import_contracts_hold() -> None:
 
 
 def test_no_module_is_a_catch_all() -> None:
-    named = [tree.name(path) for path in tree.python() if CATCH_ALL & set(path.relative_to(tree.ROOT).with_suffix("").parts)]
+    named = [
+        tree.name(path) for path in tree.python() if CATCH_ALL & set(path.relative_to(tree.ROOT).with_suffix("").parts)
+    ]
     assert named == []
 
 

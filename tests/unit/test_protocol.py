@@ -77,16 +77,16 @@ def test_a_frame_of_the_largest_size_passes_and_one_more_character_does_not() ->
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_a_frame_or_refused(text: str) -> None:
+def test_text_that_is_no_frame_is_refused_with_a_sentence(text: str) -> None:
+    refused = ""
     try:
-        frame = protocol.parse(text)
+        protocol.parse(text)
     except BadFrame as error:
-        assert str(error)
-    else:
-        assert isinstance(frame, Hello | Ack | Pong | Resume | Command)
+        refused = str(error)
+    assert refused
 
 
-ODD = ['plain', 'say "hi" \\ there', "ünï — 🛎", "</script>", "a\u2028b\tc", "{}"]
+ODD = ["plain", 'say "hi" \\ there', "ünï — 🛎", "</script>", "a\u2028b\tc", "{}"]
 
 
 def line(title: str) -> dict[str, Any]:

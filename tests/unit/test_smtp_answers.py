@@ -45,9 +45,7 @@ CONFIG, FAILED, GONE, RETRY = Result.CONFIG, Result.FAILED, Result.GONE, Result.
         (550, b"5 users match", GONE, "550", None),
     ],
 )
-def test_what_a_reply_means(
-    code: int, reply: bytes, result: Result, short: str, retry_after: timedelta | None
-) -> None:
+def test_what_a_reply_means(code: int, reply: bytes, result: Result, short: str, retry_after: timedelta | None) -> None:
     detail = reply.decode()
     assert classify(code, reply) == Outcome(result, code=short, detail=detail, retry_after=retry_after)
 

@@ -1,5 +1,6 @@
 // The inbox demo: a list that follows the socket. Nothing changes here but by what the server says.
 
+import { safeLink } from "./links.js";
 import { Connection } from "./socket.js";
 
 const find = (id) => document.getElementById(id);
@@ -38,14 +39,6 @@ function event(frame) {
 }
 
 // --- The list: text is always set as text ---------------------------------------------------------
-
-/** An address people may follow: http(s), or a path of this site. Anything else could be a script or a trap. */
-function safeLink(text) {
-  if (!text || !URL.canParse(text, location.origin)) return null;
-  const { href, origin } = new URL(text, location.origin);
-  const allowed = text.startsWith("/") ? origin === location.origin : /^https?:\/\//i.test(text);
-  return allowed ? href : null;
-}
 
 function fill(row, item) {
   const part = (selector) => row.querySelector(selector);
