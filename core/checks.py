@@ -36,7 +36,10 @@ def _problems() -> Iterator[tuple[int, str]]:
         if not _RATE.match(getattr(settings, name)):
             yield 3, f"{name} must look like 600/min (s, min, hour or day)."
     if settings.LEASE.total_seconds() < 2 * settings.EMAIL_TIMEOUT:
-        yield 4, f"LEASE_SECONDS must be at least {2 * settings.EMAIL_TIMEOUT}: a call to the mail server must fit into it."
+        yield (
+            4,
+            f"LEASE_SECONDS must be at least {2 * settings.EMAIL_TIMEOUT}: a call to the mail server must fit into it.",
+        )
     for origin in settings.ALLOWED_ORIGINS:
         if not re.match(r"^https?://[^/]+$", origin):
             yield (

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth import views
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from rest_framework.parsers import FormParser
@@ -56,7 +56,7 @@ class SignIn(views.LoginView):
 class SignOut(views.LogoutView):
     """Ends the session, and its sockets with 4506. Doing it again does nothing."""
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         who, session = request.user.pk, request.session.session_key
         response = super().post(request, *args, **kwargs)
         if who:

@@ -114,6 +114,12 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEMO
 LOGIN_URL = LOGOUT_REDIRECT_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
+UNFOLD = {
+    "SITE_TITLE": "Bellhop",
+    "SITE_HEADER": "Bellhop",
+    "SITE_SYMBOL": "notifications",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}core/icon.svg"}],
+}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024  # a batch of 1,000 events; above it the API answers 413
 
 # --- Browsers: cookies, origins, what a page may load --------------------------------------------------

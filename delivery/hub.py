@@ -158,6 +158,8 @@ class Hub:
             self._kick(message.kick)
         if message.batch:
             self._fan_out(message.batch)
+        if message.check:
+            self._spawn(self._check_heads())
 
     def _fan_out(self, batch: live.Batch) -> None:
         """Each frame is put together once and written to every socket of its person in this process."""

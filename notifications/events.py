@@ -10,12 +10,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import msgspec
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q
 from msgspec import UNSET
 
 from core import queue
@@ -228,7 +230,8 @@ def advance(steps: Sequence[Step], *, now: datetime) -> set[uuid.UUID]:
 
 def release(held: Sequence[Claimed], *, now: datetime) -> None:
     """Give back events that were not at fault: due again at once, behind what is older; no attempt is counted."""
-    Event.objects.filter(id__in=[e.id for e in held], state=EventState.PROCESSING).update(due_at=now, attempts=0)
+    mine = reduce(or_, (Q(id=event.id, token=event.token) for event in held))
+    Event.objects.filter(mine, state=EventState.PROCESSING).update(due_at=now, attempts=0)
 
 
 def postpone(event: Claimed, *, error: str, now: datetime) -> None:

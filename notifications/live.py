@@ -6,6 +6,7 @@ once; a line adds what is the person's own. A message that is lost costs nothing
 has a number, and the hub reads what is missing from PostgreSQL.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class Live(msgspec.Struct, array_like=True):
     batch: Batch | None = None
     kick: Kick | None = None
     canary: Canary | None = None
+    check: bool = False  # a message before this one was lost: look at the heads
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -88,7 +90,26 @@ def decode(raw: bytes) -> Live:
 
 def _send(message: Live) -> bool:
     raw = _encode(message)
-    return redis.attempt(lambda r: r.publish(CHANNEL, raw)) is not None
+    sent = redis.attempt(lambda r: r.publish(CHANNEL, raw)) is not None
+    if not sent:
+        _ask_for_check_later()
+    return sent
+
+
+_later: threading.Timer | None = None
+
+
+def _ask_for_check_later() -> None:
+    """
+    Something was not told: ask the hubs to look at their heads as soon as Redis answers again.
+
+    They look by themselves too, but only twice a minute. If this process dies first, that is how they find it.
+    """
+    global _later
+    if _later is None or _later is threading.current_thread() or not _later.is_alive():
+        _later = threading.Timer(redis.COOL_DOWN, _send, (Live(check=True),))
+        _later.daemon = True
+        _later.start()
 
 
 def own_text(*, id: int, rev: int) -> str:

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
 from core import embedded, redis
 from core.models import User
 from tests import factories
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +52,19 @@ def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iter
 
 def empty() -> None:
     """Forget all people and what hangs on them; categories and types stay. Redis is emptied too."""
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE core_user, notifications_topic RESTART IDENTITY CASCADE")
+    wait_until(_truncated, what="emptying the database")
     redis.attempt(lambda r: r.flushdb())
+
+
+def _truncated() -> bool:
+    """False when a running process held one of the tables: waiting longer could be a deadlock with its query."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '200ms'")
+            cursor.execute("TRUNCATE core_user, notifications_topic RESTART IDENTITY CASCADE")
+    except OperationalError:
+        return False
+    return True
 
 
 @pytest.fixture

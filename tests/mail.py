@@ -44,7 +44,7 @@ class MailServer:
         self.stop()
 
     def start(self) -> None:
-        secured = {"tls_context": self._tls, "require_starttls": True} if self._tls else {}
+        secured: dict[str, Any] = {"tls_context": self._tls, "require_starttls": True} if self._tls else {}
         if self._login[0]:
             secured |= {"authenticator": self._check, "auth_required": True, "auth_require_tls": True}
         self._controller = Controller(
@@ -64,7 +64,7 @@ class MailServer:
 
     def _check(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
         given = data.login.decode(), data.password.decode()
-        return AuthResult(success=given == self._login)
+        return AuthResult(success=given == self._login, handled=False)
 
     # --- aiosmtpd's hooks ---------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ The dialogue is done step by step and not by smtplib's sendmail(), because what 
 depends on the step: before the final dot nothing was sent, after it nobody knows.
 """
 
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from notifications.values import Message, Outcome, Result
 
 GREYLIST = timedelta(seconds=60)  # RFC 6647, 2: greylisting servers ask for a minute or more
 FULL_MAILBOX = timedelta(hours=6)
+# A dot-atom at a domain (RFC 5322, 3.4.1), ASCII and at most 254 long (RFC 5321, 4.5.3.1.3): it goes into a command.
+_ADDRESS = re.compile(r"(?=.{3,254}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 
 
 class BadAddress(ValueError):
@@ -114,7 +117,9 @@ class SMTPProvider:
     def _send_one(self, client: smtplib.SMTP, message: Message) -> Outcome:
         content = self._compose(message)
         if content is None:
-            return Outcome(Result.FAILED, code="bad_message", detail="The address or subject cannot stand in a header.")
+            return Outcome(
+                Result.FAILED, code="bad_message", detail="The address or the content cannot stand in a mail."
+            )
         final_dot_sent = False
         try:
             client.ehlo_or_helo_if_needed()
@@ -138,6 +143,8 @@ class SMTPProvider:
         return classify(code, reply)
 
     def _compose(self, message: Message) -> bytes | None:
+        if not _ADDRESS.fullmatch(message.address):
+            return None
         domain = parseaddr(self._sender)[1].rpartition("@")[2] or "localhost"
         mail = EmailMessage(policy=SMTP_POLICY)
         try:
@@ -182,6 +189,8 @@ def _refused(error: Exception) -> Outcome:
     """The connection could not be made: nothing was sent."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return Outcome(Result.CONFIG, code=str(error.smtp_code), detail="The mail server refused our sign-in.")
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return Outcome(Result.CONFIG, code="unsupported", detail="The mail server offers no STARTTLS or no sign-in.")
     if isinstance(error, ssl.SSLError):
         return Outcome(Result.CONFIG, code="tls", detail=type(error).__name__)
     return Outcome(Result.RETRY, code="unreachable", detail=type(error).__name__)

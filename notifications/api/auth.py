@@ -60,7 +60,7 @@ class TokenView(APIView):
     permission_classes = (AllowAny,)
     throttle_classes = (LoginThrottle,)
 
-    @describe("Sign in for a token", request=Credentials, answers={200: Token}, errors=(400, 401, 429))
+    @describe("create_token", "Sign in for a token", request=Credentials, answers={200: Token}, errors=(400, 401, 429))
     def post(self, request: Request) -> Response:
         given = read(Credentials, request.data)
         user = authenticate(request, username=given.username, password=given.password)
@@ -71,7 +71,7 @@ class TokenView(APIView):
 
 
 class LogoutView(APIView):
-    @describe("End this token or session; its sockets close", answers={204: None}, errors=(401,))
+    @describe("logout", "End this token or session; its sockets close", answers={204: None}, errors=(401,))
     def post(self, request: Request) -> Response:
         credential = credential_of(request)
         if isinstance(request.auth, AuthToken):
@@ -83,7 +83,7 @@ class LogoutView(APIView):
 
 
 class LogoutAllView(APIView):
-    @describe("End all tokens of this user; all sockets close", answers={204: None}, errors=(401,))
+    @describe("logout_all", "End all tokens of this user; all sockets close", answers={204: None}, errors=(401,))
     def post(self, request: Request) -> Response:
         AuthToken.objects.filter(user_id=caller(request)).delete()
         if request.auth is None:
@@ -93,7 +93,7 @@ class LogoutAllView(APIView):
 
 
 class TicketView(APIView):
-    @describe("A short-lived ticket for `hello`", answers={200: WebSocketTicket}, errors=(401,))
+    @describe("create_ws_ticket", "A short-lived ticket for `hello`", answers={200: WebSocketTicket}, errors=(401,))
     def post(self, request: Request) -> Response:
         ticket, expires_at = tickets.issue(
             user_id=caller(request), credential=credential_of(request), now=timezone.now()

@@ -88,6 +88,7 @@ class EventsView(APIView):
     permission_classes = (IsProducer,)
 
     @describe(
+        "create_event",
         "Accept one event",
         request=Submission,
         answers={202: AcceptedEvent},
@@ -106,7 +107,9 @@ class EventsView(APIView):
             raise answer
         return Response(AcceptedEvent(id=str(answer.id), status=answer.status), status=202)
 
-    @describe("Your events, newest first", answers={200: EventPage}, query={"limit": "1 to 100", "cursor": ""})
+    @describe(
+        "list_events", "Your events, newest first", answers={200: EventPage}, query={"limit": "1 to 100", "cursor": ""}
+    )
     def get(self, request: Request) -> Response:
         def newest_first(before: str | None, after: str | None, limit: int) -> list[Event]:
             rows = Event.objects.filter(producer_id=caller(request))
@@ -128,6 +131,7 @@ class BatchView(APIView):
     permission_classes = (IsProducer,)
 
     @describe(
+        "create_events",
         "Accept up to 1,000 events",
         request=BatchDocument,
         answers={202: BatchResult},
@@ -163,7 +167,7 @@ class BatchView(APIView):
 class EventView(APIView):
     permission_classes = (IsProducer,)
 
-    @describe("What became of an event", answers={200: EventReport})
+    @describe("get_event", "What became of an event", answers={200: EventReport})
     def get(self, request: Request, id: uuid.UUID) -> Response:
         event = Event.objects.filter(id=id, producer_id=caller(request)).first()
         if event is None:

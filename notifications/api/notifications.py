@@ -164,6 +164,7 @@ def own(user_id: int, id: str) -> Notification:
 
 class NotificationsView(APIView):
     @describe(
+        "list_notifications",
         "Your inbox, newest first",
         answers={200: NotificationPage},
         errors=(400, 401, 429),
@@ -182,11 +183,16 @@ class NotificationsView(APIView):
 
 
 class NotificationView(APIView):
-    @describe("One line of your inbox", answers={200: NotificationBody})
+    @describe("get_notification", "One line of your inbox", answers={200: NotificationBody})
     def get(self, request: Request, id: str) -> Response:
         return Response(inbox.as_json(own(caller(request), id)))
 
-    @describe("Mark it read, seen or archived", request=NotificationPatch, answers={200: NotificationBody})
+    @describe(
+        "change_notification",
+        "Mark it read, seen or archived",
+        request=NotificationPatch,
+        answers={200: NotificationBody},
+    )
     def patch(self, request: Request, id: str) -> Response:
         given = read(NotificationPatch, request.data)
         row = own(caller(request), id)
@@ -199,7 +205,7 @@ class NotificationView(APIView):
                 changes.apply(caller(request), action=yes if wanted else no, ids=[row.pk], now=timezone.now())
         return Response(inbox.as_json(own(caller(request), id)))
 
-    @describe("Delete it", answers={204: None})
+    @describe("delete_notification", "Delete it", answers={204: None})
     def delete(self, request: Request, id: str) -> Response:
         row = own(caller(request), id)
         changes.apply(caller(request), action="delete", ids=[row.pk], now=timezone.now())
@@ -207,7 +213,13 @@ class NotificationView(APIView):
 
 
 class BulkView(APIView):
-    @describe("One action on many lines", request=Bulk, answers={200: BulkResult}, errors=(400, 401, 429))
+    @describe(
+        "change_notifications",
+        "One action on many lines",
+        request=Bulk,
+        answers={200: BulkResult},
+        errors=(400, 401, 429),
+    )
     def post(self, request: Request) -> Response:
         given, user_id = read(Bulk, request.data), caller(request)
         ids: list[int] | None = None
@@ -221,6 +233,6 @@ class BulkView(APIView):
 
 
 class CountsView(APIView):
-    @describe("Unread and unseen", answers={200: Counts}, errors=(401, 429))
+    @describe("get_counts", "Unread and unseen", answers={200: Counts}, errors=(401, 429))
     def get(self, request: Request) -> Response:
         return Response(inbox.counts(caller(request)))

@@ -27,11 +27,11 @@ class Size:
     singles: float  # seconds of a round
     batches: int
     limits: float  # seconds, four times
-    naive_people: int
+    naive_people: int  # of an event, in each round
 
 
-FULL = Size(latency=5.0, singles=2.0, batches=10, limits=1.5, naive_people=1000)
-QUICK = Size(latency=2.0, singles=0.7, batches=3, limits=0.5, naive_people=200)
+FULL = Size(latency=5.0, singles=2.0, batches=10, limits=1.5, naive_people=350)
+QUICK = Size(latency=2.0, singles=0.7, batches=3, limits=0.5, naive_people=70)
 
 
 class Bench:
@@ -67,7 +67,7 @@ class Bench:
         return load.until_published(self.design, total=self.posted, before=before, started=started)
 
     def broadcast(self) -> load.Run:
-        """One event to many people."""
+        """One round of one event to many people."""
         self.posted += self.people
         return load.broadcast(self.design, people=self.people)
 
@@ -92,7 +92,7 @@ def measure(benches: list[Bench], *, size: Size) -> list[table.Figures]:
     singles = in_turn("single POSTs", lambda b: b.singles(size), rounds=ROUNDS)
     batches = in_turn("batches", lambda b: b.batches(size))
     processed = in_turn("processing", lambda b: b.process(before=before[b.design.name]))
-    broadcast = in_turn("one event to many", Bench.broadcast)
+    broadcast = in_turn("one event to many", Bench.broadcast, rounds=ROUNDS)
     rows = [bench.design.counter.rows() for bench in benches]
     expected = [bench.posted for bench in benches]
     return [

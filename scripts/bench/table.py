@@ -79,8 +79,8 @@ def _for_everyone(run: Run) -> float:
 def _notes(bellhop: Figures, naive: Figures) -> list[str]:
     notes = [
         "ratio: above 1, Bellhop is better.",
-        f"naive: {naive.broadcast.count:,} people took {naive.broadcast.seconds:.2f} s, "
-        f"extrapolated linearly to {PEOPLE:,}.",
+        f"naive: {naive.broadcast.count:,} people, in all rounds together, took {naive.broadcast.seconds:.2f} s; "
+        f"the table has that extrapolated linearly to {PEOPLE:,}.",
         "naive: its view makes the rows, so its worker's figure is publishing alone; Bellhop's is both.",
     ]
     for name, figures in (("Bellhop", bellhop), ("naive", naive)):

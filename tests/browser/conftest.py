@@ -18,7 +18,7 @@ SignIn = Callable[..., Page]
 # Of one module: while playwright runs, no asyncio test can.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    found = subprocess.run([ROOT / "scripts/browser"], check=True, capture_output=True, text=True)
+    found = subprocess.run([ROOT / "scripts/browser"], check=True, stdout=subprocess.PIPE, text=True)
     expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=ARGUMENTS)

@@ -2,15 +2,11 @@
 
 import ast
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from core.celery import LateWork, app
+from core.celery import app
+from notifications.words import Lane
 from tests.rules import tree
-from workers import tasks
 
 FILES = {"core/celery.py", "core/queue.py", "workers/tasks.py", "workers/schedules.py"}
 LATE_CALLS = {"apply_async", "delay", "retry", "signature", "si"}
@@ -57,32 +53,7 @@ def test_tasks_are_thin() -> None:
 
 
 def test_the_lanes_are_the_queues() -> None:
-    from notifications.words import Lane
-
     assert set(app.conf.task_queues) == {lane.value for lane in Lane}
-
-
-def test_a_task_ends_before_its_lease_and_its_hint_comes_back_after() -> None:
-    from django.conf import settings
-
-    lease = settings.LEASE.total_seconds()
-    visibility = app.conf.broker_transport_options["visibility_timeout"]
-    assert app.conf.task_soft_time_limit < app.conf.task_time_limit < lease < visibility
-
-
-@pytest.mark.parametrize(
-    "late",
-    [{"countdown": 5}, {"eta": datetime(2030, 1, 1, tzinfo=UTC)}, {"retries": 1}],
-    ids=lambda late: next(iter(late)),
-)
-def test_the_publish_guard_raises(late: dict[str, Any]) -> None:
-    with pytest.raises(LateWork):
-        app.send_task("workers.sweep", queue="normal", retry=False, **late)
-
-
-def test_the_publish_guard_sees_tasks_too() -> None:
-    with pytest.raises(LateWork):
-        tasks.sweep_lanes.apply_async(countdown=5)
 
 
 def test_what_is_looked_for_is_found() -> None:

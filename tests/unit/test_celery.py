@@ -47,6 +47,7 @@ def test_a_message_that_should_come_later_is_refused(producer: Producer, task: s
 
 def test_a_hint_passes(producer: Producer) -> None:
     app.send_task(queue.PROCESS_EVENTS, kwargs={"lane": "normal"}, queue="normal", producer=producer)
+    assert producer.connection is not None
     message = producer.connection.SimpleQueue("normal").get(block=False)
     assert message.headers["task"] == "workers.process_events"
 

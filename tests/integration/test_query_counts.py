@@ -1,0 +1,141 @@
+"""
+How many statements the hot paths cost, and that the number does not grow with the size of the work.
+
+BEGIN, COMMIT and SAVEPOINT are left out: they frame our statements and are not of our writing.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from core.models import User
+from delivery import dispatch
+from notifications import events, inbox, ledger, recipients
+from notifications.models import Notification
+from notifications.values import Outcome, Result
+from notifications.words import DeliveryState, Lane
+from tests import factories
+from tests.api import Caller
+from tests.factories import NOW
+from workers import pipeline
+
+pytestmark = pytest.mark.usefixtures("committed")
+FRAMES = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+def statements(work: Callable[[], Any]) -> list[str]:
+    """What `work` asked the database."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    return [q["sql"] for q in captured.captured_queries if not q["sql"].startswith(FRAMES)]
+
+
+def body(*, users: list[str]) -> dict[str, Any]:
+    return {"type": "task.assigned", "recipients": {"users": users}, "title": "Water the plants"}
+
+
+def test_accepting_an_event_with_authentication(producer: User) -> None:
+    call = Caller(producer)
+    answers = []
+    asked = statements(lambda: answers.append(call("POST", "/events", body(users=["alice"]))))
+    assert answers[0].status_code == 202
+    assert len(asked) == 2, asked  # who is it, and the INSERT
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_accepting_a_batch(producer: User, size: int) -> None:
+    call = Caller(producer)
+    events_ = {"events": [body(users=[f"user{n}"]) for n in range(size)]}
+    answers = []
+    asked = statements(lambda: answers.append(call("POST", "/events/batch", events_)))
+    assert [set(result) for result in answers[0].json()["results"]] == [{"id"}] * size
+    assert len(asked) == 2, asked
+
+
+@pytest.mark.parametrize("size", [1, 500])
+@pytest.mark.parametrize("audience", ["users", "all"])
+def test_processing_a_chunk(producer: User, size: int, audience: str) -> None:
+    factories.users(size)
+    producer.delete()
+    sender = factories.user("sender", is_active=False)
+    to = {"users": [f"user{n}" for n in range(size)]} if audience == "users" else {"all": True}
+    factories.accept(sender, factories.submission(recipients=to))
+    lane = Lane.NORMAL if audience == "users" else Lane.BULK
+    claimed = events.claim(lane=lane, limit=10, now=NOW)
+
+    def work() -> None:
+        chunk = next(recipients.chunks(claimed, limit=500))
+        assert len(chunk.lines) == size
+        assert pipeline.persist(chunk, now=NOW) == size
+
+    asked = statements(work)
+    # The audience, the step, heads and lines, deliveries.
+    assert len(asked) == 4, asked
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_processing_many_events_at_once(producer: User, size: int) -> None:
+    factories.user("alice")
+    factories.accept(producer, *[factories.submission("alice") for _ in range(size)])
+    asked = statements(lambda: pipeline.process_events(lane=Lane.NORMAL, clock=lambda: NOW))
+    assert Notification.objects.count() == size
+    # The claim, a chunk as above, and the claim that finds nothing.
+    assert len(asked) == 6, asked
+
+
+@pytest.mark.parametrize("size", [1, 50])
+def test_claiming_and_recording_deliveries(producer: User, size: int) -> None:
+    factories.users(size)
+    factories.accept(producer, factories.submission(*[f"user{n}" for n in range(size)]))
+    factories.process()
+
+    def work() -> None:
+        claimed = ledger.claim(channel="email", lane=Lane.NORMAL, limit=dispatch.AT_ONCE, now=NOW)
+        sent = ledger.Verdict(DeliveryState.SENT, outcome=Outcome(Result.SENT), started_at=NOW)
+        assert len(ledger.record([(one, sent) for one in claimed], now=NOW)) == size
+
+    assert len(statements(work)) == 2
+
+
+@pytest.mark.parametrize("size", [1, 300])
+@pytest.mark.parametrize("action", ["read", "delete"])
+def test_changing_lines(producer: User, alice: User, size: int, action: str) -> None:
+    factories.accept(producer, *[factories.submission("alice") for _ in range(size)])
+    factories.process()
+    ids = list(Notification.objects.values_list("pk", flat=True))
+    asked = statements(lambda: inbox.change(alice.pk, action=action, ids=ids, now=NOW))
+    assert inbox.head(alice.pk).unread == 0
+    assert len(asked) == 3, asked
+
+
+@pytest.mark.parametrize("size", [1, 300])
+def test_a_bulk_request(producer: User, alice: User, size: int) -> None:
+    factories.accept(producer, *[factories.submission("alice") for _ in range(size)])
+    factories.process()
+    call = Caller(alice)
+    ids = [str(id) for id in Notification.objects.values_list("pk", flat=True)]
+    answers = []
+    asked = statements(lambda: answers.append(call("POST", "/notifications/bulk", {"action": "read", "ids": ids})))
+    assert answers[0].json()["changed"] == size
+    # Who is it, the three of a change, what to tell the sockets, and the counts (2).
+    assert len(asked) == 7, asked
+
+
+@pytest.mark.parametrize("size", [1, 60])
+@pytest.mark.parametrize(("path", "number"), [("", 2), ("?tag=work&read=false&limit=100", 2), ("/counts", 3)])
+def test_reading_the_inbox(producer: User, alice: User, size: int, path: str, number: int) -> None:
+    factories.accept(producer, *[factories.submission("alice", tags=["work"]) for _ in range(size)])
+    factories.process()
+    call = Caller(alice)
+    assert len(statements(lambda: call.get(f"/notifications{path}"))) == number
+
+
+@pytest.mark.parametrize("size", [1, 60])
+def test_a_look_at_what_is_due(producer: User, size: int) -> None:
+    factories.accept(producer, *[factories.submission("alice", priority="high") for _ in range(size)])
+    asked = statements(lambda: (events.due_lanes(now=NOW), ledger.due(now=NOW + timedelta(days=1))))
+    assert len(asked) == 2
