@@ -81,8 +81,9 @@ app.conf.update(
     worker_soft_shutdown_timeout=10,
     worker_max_tasks_per_child=20_000,
     worker_max_memory_per_child=400_000,  # KiB
-    worker_send_task_events=True,  # for Flower; for eyes only
-    task_send_sent_event=True,
+    # For Flower, for eyes only. Not "sent" too: that would be one more message in every producer's write.
+    worker_send_task_events=True,
+    task_send_sent_event=False,
     # A mistyped queue would be a list that nobody reads.
     task_create_missing_queues=False,
     task_queues={lane: {"exchange": "", "routing_key": lane} for lane in ("urgent", "normal", "bulk", "digest")},

@@ -15,7 +15,7 @@ from django.conf import settings
 from core import logs, queue
 from delivery import letters, registry, retry
 from notifications import ledger
-from notifications.values import Outcome, Result
+from notifications.values import Message, Outcome, Result
 from notifications.words import DeliveryState, Lane, Reason
 
 log = logs.logger(__name__)
@@ -58,13 +58,19 @@ def _decide(
     claimed: list[ledger.Claimed], *, channel: str, last_start: float, clock: Callable[[], datetime]
 ) -> Iterator[Decided]:
     """A verdict for each claimed delivery: first those that need no call, then the others as they are sent."""
-    to_send = []
+    to_send: list[tuple[ledger.Claimed, Message]] = []
     for delivery in claimed:
         verdict = recheck(delivery, now=clock())
-        if verdict is not None:
-            yield delivery, verdict
-        else:
-            to_send.append(delivery)
+        if verdict is None:
+            try:
+                to_send.append((delivery, letters.write(delivery)))
+                continue
+            except Exception as error:
+                # One letter that cannot be written must not hold up the others of its claim.
+                log.exception("letter.failed", trace_id=delivery.trace_id, delivery=delivery.id)
+                outcome = Outcome(Result.FAILED, code="unwritable", detail=type(error).__name__)
+                verdict = ledger.Verdict(DeliveryState.FAILED, outcome=outcome)
+        yield delivery, verdict
     if to_send:
         yield from _send(to_send, channel=channel, last_start=last_start, clock=clock)
 
@@ -85,14 +91,14 @@ def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None
 
 
 def _send(
-    deliveries: list[ledger.Claimed], *, channel: str, last_start: float, clock: Callable[[], datetime]
+    to_send: list[tuple[ledger.Claimed, Message]], *, channel: str, last_start: float, clock: Callable[[], datetime]
 ) -> Iterator[Decided]:
     """Send one after the other; what was not begun by `last_start` is given back, and costs no attempt."""
     sender = registry.channel(channel)
-    outcomes = sender.send([letters.write(delivery) for delivery in deliveries])
-    for position, delivery in enumerate(deliveries):
+    outcomes = sender.send([message for _, message in to_send])
+    for position, (delivery, _) in enumerate(to_send):
         if time.monotonic() > last_start:
-            for rest in deliveries[position:]:
+            for rest, _ in to_send[position:]:
                 yield rest, ledger.Verdict(DeliveryState.PENDING, due_at=clock(), uncounted=True)
             return
         started_at = clock()
@@ -102,7 +108,7 @@ def _send(
             # A bug in the provider. The message may have left; the others of this batch were not touched.
             log.exception("provider.crashed", channel=channel, trace_id=delivery.trace_id)
             outcome = Outcome(Result.UNKNOWN, code="crashed")
-            outcomes = sender.send([letters.write(rest) for rest in deliveries[position + 1 :]])
+            outcomes = sender.send([message for _, message in to_send[position + 1 :]])
         step = retry.after(
             outcome,
             attempts=delivery.attempts,

@@ -109,9 +109,9 @@ class Hub:
             self._spawn(self._heal(connection, position=connection.position if position is None else position))
 
     async def _heal(self, connection: Connection, *, position: int) -> None:
-        epoch = (await self.in_thread(inbox.head, connection.user_id)).epoch
-        here = protocol.Position(epoch=epoch, seq=position)
         try:
+            epoch = (await self.in_thread(inbox.head, connection.user_id)).epoch
+            here = protocol.Position(epoch=epoch, seq=position)
             found = await self.in_thread(catchup.read, connection.user_id, position=here)
         except DatabaseError:
             connection.close(code=protocol.SERVER_ERROR, reason="database away")

@@ -39,14 +39,14 @@ class Sent:
     report: dict[str, Any] = field(default_factory=dict)  # GET /events/{id}, once nothing is open any more
     mailed: float | None = None  # only of events that were looked at all the time
 
-    def settle(self, rest: Rest, *, within: float) -> bool:
-        """Look until neither the event nor its mail is open. False when they still are after `within` seconds."""
+    def settle(self, rest: Rest, *, within: float) -> None:
+        """Look until neither the event nor its mail is open, at least once and at most `within` seconds."""
         end = time.perf_counter() + within
         while True:
             self.report = rest.get(f"/api/v1/events/{self.id}")
             waiting = self.report["status"] in ("accepted", "processing") or self.mail() == "pending"
             if not waiting or time.perf_counter() > end:
-                return not waiting
+                return
             time.sleep(LOOK_EVERY)
 
     def mail(self) -> str:
@@ -89,9 +89,10 @@ async def measure(options: Namespace, *, rest: Rest, client: SocketClient) -> tu
         raise Failed(f"The socket of {options.user}: {error}.") from error
     finally:
         await client.close()
+    end = time.perf_counter() + options.timeout
     for one in sent:
         if not one.report:
-            one.settle(rest, within=options.timeout)
+            one.settle(rest, within=end - time.perf_counter())
     return sent, arrivals
 
 

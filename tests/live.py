@@ -15,8 +15,8 @@ class Listener:
     """Hears every live message from here on. Use as `with Listener() as heard`."""
 
     def __enter__(self) -> "Listener":
-        self._client: Any = redis.Redis.from_url(settings.REDIS_URL)
-        self._subscriber = self._client.pubsub()
+        self._client = redis.Redis.from_url(settings.REDIS_URL)
+        self._subscriber: Any = self._client.pubsub()  # type: ignore[no-untyped-call]
         self._subscriber.subscribe(live.CHANNEL)
         wait_until(self._next, what="the subscription")
         return self

@@ -180,7 +180,7 @@ def test_only_what_changes_takes_a_number(producer: User, alice: User) -> None:
 
 @pytest.mark.parametrize("action", inbox.ACTIONS)
 def test_other_peoples_lines_cannot_be_touched(producer: User, alice: User, bob: User, action: str) -> None:
-    (mine,) = lines(producer, alice, 1)
+    lines(producer, alice, 1)
     (theirs,) = lines(producer, bob, 1)
     before = list(Notification.objects.filter(pk=theirs).values()), head(bob)
     do(alice, action, [theirs])
