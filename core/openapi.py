@@ -63,7 +63,10 @@ def describe(
     query: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Document a view method; `operation` is what generated clients call it. `answers` maps a status to the type of its body, or to None for no body."""
+    """
+    Document a view method. `operation` is what generated clients call it; `answers` maps a status to the type
+    of its body, or to None for no body.
+    """
     responses = {(status, "application/json"): _content(kind) if kind else {} for status, kind in answers.items()} | {
         (status, "application/json"): _content(ErrorBody) for status in errors
     }

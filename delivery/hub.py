@@ -8,7 +8,7 @@ missing. docs/subsystems/realtime.md tells the cases.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -48,8 +48,8 @@ class Hub:
 
     def start(self) -> None:
         """Begin to listen, to ping and to check."""
-        for loop in (self._listen(), self._turn_wheel(), self._check_heads_forever(), self._sing()):
-            self._spawn(loop)
+        for loop in (self._listen, self._turn_wheel, self._check_heads_forever, self._sing):
+            self._spawn(self._keep(loop))
 
     async def stop(self) -> None:
         """End everything; sockets were closed before."""
@@ -58,10 +58,25 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _spawn(self, coroutine: Any) -> None:
+    @staticmethod
+    async def _keep(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run one of the endless loops; a bug in it is logged and must not silence the sockets for good."""
+        while True:
+            try:
+                await loop()
+            except Exception:
+                log.exception("hub.loop_failed", loop=loop.__name__)
+                await asyncio.sleep(1)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("hub.task_failed", exc_info=error)
 
     async def in_thread(self, call: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
         """Run something that asks PostgreSQL in one of the few threads."""
@@ -113,8 +128,11 @@ class Hub:
             epoch = (await self.in_thread(inbox.head, connection.user_id)).epoch
             here = protocol.Position(epoch=epoch, seq=position)
             found = await self.in_thread(catchup.read, connection.user_id, position=here)
-        except DatabaseError:
-            connection.close(code=protocol.SERVER_ERROR, reason="database away")
+        except Exception as error:
+            # It cannot stay open: it would wait for ever. The client comes back with its position.
+            connection.close(code=protocol.SERVER_ERROR, reason="catching up failed")
+            if not isinstance(error, DatabaseError):
+                raise
             return
         connection.caught_up(to=found.to, frame=found.frame)
 

@@ -19,10 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import terminal
-from scripts.rest import Rest
-from scripts.socket_client import Closed, SocketClient
-from scripts.terminal import Failed
+from scripts.shared import terminal
+from scripts.shared.rest import Rest
+from scripts.shared.sockets import Closed, SocketClient
+from scripts.shared.terminal import Failed
 
 LOOK_EVERY = 0.05  # seconds between two looks at an event: few enough not to disturb what is measured
 STAGES = ("POST answered", "accepted -> persisted", "persisted -> frame", "POST -> frame", "POST -> mail handed over")
@@ -202,6 +202,7 @@ def main() -> int:
         "stages beside it compare clocks, so run this on the server's machine. Mails are watched one at a time, "
         "every 50 ms.",
     )
+    terminal.add_socket(parser)
     terminal.add_login(parser, user="producer", prefix="producer", who="the producer who sends it")
     terminal.add_login(parser, user="alice", who="the person who gets it")
     parser.add_argument("--type", default="task.assigned", help="the event's type")

@@ -14,10 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import terminal
-from scripts.rest import Rest
-from scripts.socket_client import SUBPROTOCOL, Closed, SocketClient
-from scripts.terminal import Failed
+from scripts.shared import terminal
+from scripts.shared.rest import Rest
+from scripts.shared.sockets import SUBPROTOCOL, Closed, SocketClient
+from scripts.shared.terminal import Failed
 
 WITHIN = 10.0  # seconds for an answer on the open socket
 PING_WITHIN = 30.0  # seconds; the server pings every 25
@@ -102,6 +102,7 @@ async def _wait(client: SocketClient, kind: str, *, within: float) -> dict[str, 
 def main() -> int:
     """Read the command line, check."""
     parser = terminal.parser("Verify that a socket can be set up, step by step. Status 1 when a step fails.")
+    terminal.add_socket(parser)
     terminal.add_login(parser, user="alice", who="the person whose socket is opened")
     parser.add_argument(
         "--wait-ping", action="store_true", help="wait up to 30 s for the server's ping instead of sending resume"

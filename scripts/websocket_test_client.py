@@ -20,10 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import terminal
-from scripts.rest import Rest
-from scripts.socket_client import Closed, Seen, SocketClient
-from scripts.terminal import Failed
+from scripts.shared import terminal
+from scripts.shared.rest import Rest
+from scripts.shared.sockets import Closed, Seen, SocketClient
+from scripts.shared.terminal import Failed
 
 LONGEST_PAUSE = 5.0  # seconds between two tries to reconnect
 Show = Callable[[int, dict[str, Any]], None]
@@ -120,6 +120,7 @@ def main() -> int:
         epilog="Status 1 when a change was missing (gaps) or came twice (doubles). first: the number the client "
         "began at; last: the last one it has; events: live changes; items: lines brought by a delta instead.",
     )
+    terminal.add_socket(parser)
     terminal.add_login(parser, user="alice", who="the person all clients belong to")
     parser.add_argument("--clients", type=terminal.whole, default=1, metavar="N", help="how many sockets")
     parser.add_argument("--duration", type=terminal.positive, metavar="S", help="seconds; without it until Ctrl-C")

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import environ
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 environ.Env.read_env(ROOT / ".env")  # the ports may stand there; the environment wins
 
 
@@ -27,26 +27,40 @@ class Target:
     ws: str
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Says the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def parser(description: str, *, epilog: str = "") -> argparse.ArgumentParser:
-    """A parser that has --url and --ws-url and shows every default."""
-    made = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    """A parser that has --url."""
+    made = argparse.ArgumentParser(description=description, epilog=epilog, formatter_class=_Help)
     made.add_argument(
-        "--url", default=f"http://127.0.0.1:{os.environ.get('HTTP_PORT', '8000')}", help="where the REST API is"
-    )
-    made.add_argument(
-        "--ws-url",
-        default=argparse.SUPPRESS,
-        help="where the socket is (default: the host of --url, with WS_PORT when --url names a port)",
+        "--url",
+        metavar="URL",
+        default=f"http://127.0.0.1:{os.environ.get('HTTP_PORT', '8000')}",
+        help="where the REST API is",
     )
     return made
+
+
+def add_socket(parser: argparse.ArgumentParser) -> None:
+    """Add --ws-url."""
+    parser.add_argument(
+        "--ws-url",
+        metavar="URL",
+        help="where the socket is (default: the host of --url, with WS_PORT when --url names a port)",
+    )
 
 
 def add_login(parser: argparse.ArgumentParser, *, user: str, prefix: str = "", who: str) -> None:
     """Add --user and --password, or --<prefix> and --<prefix>-password; the demo's login is the default."""
     parser.add_argument(f"--{prefix or 'user'}", default=user, metavar="NAME", help=f"user name of {who}")
-    parser.add_argument(f"--{prefix + '-' if prefix else ''}password", default=user, help="and the password")
+    parser.add_argument(
+        f"--{prefix + '-' if prefix else ''}password", default=user, metavar="WORD", help="and the password"
+    )
 
 
 def target(options: argparse.Namespace) -> Target:

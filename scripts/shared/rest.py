@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import httpx
 
-from scripts.terminal import Failed, is_local
+from scripts.shared.terminal import Failed, is_local
 
 TIMEOUT = 10.0  # seconds
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request

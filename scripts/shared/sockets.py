@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from scripts.terminal import Failed, is_local
+from scripts.shared.terminal import Failed, is_local
 
 SUBPROTOCOL = "bellhop.v1.json"
 TIMEOUT = 10.0  # seconds for the handshake and for welcome

@@ -1,0 +1,207 @@
+"""Deliveries: one holder at a time, and only the holder of the newest token writes."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from core.models import User
+from notifications import inbox, ledger
+from notifications.ledger import Claimed, Verdict
+from notifications.models import Attempt, Delivery, Event, Type
+from notifications.values import Outcome, Result
+from notifications.words import DeliveryState, Lane, Reason
+from tests import factories
+from tests.factories import NOW, accept, submission
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+SENT = Verdict(DeliveryState.SENT, outcome=Outcome(Result.SENT, code="250", provider_id="42"), started_at=NOW)
+LATER = NOW + settings.LEASE
+
+
+def deliveries(producer: User, count: int = 1) -> None:
+    factories.users(count)
+    accept(producer, submission(*[f"user{n}" for n in range(count)], title="Title"))
+    factories.process()
+
+
+def claim(*, now: object = NOW, limit: int = 50) -> list[Claimed]:
+    return ledger.claim(channel="email", lane=Lane.NORMAL, limit=limit, now=now)  # type: ignore[arg-type]
+
+
+def test_a_claim_counts_leases_and_tells_what_the_message_needs(producer: User) -> None:
+    deliveries(producer)
+    event, before = Event.objects.get(), Delivery.objects.get()
+    assert claim() == [
+        Claimed(
+            id=before.pk,
+            token=1,
+            attempts=1,
+            lost=False,
+            address="user0@example.com",
+            reason="",
+            notification_id=before.notification_id,
+            user_id=before.notification.user_id,
+            event_id=event.id,
+            trace_id="trace-of-the-test",
+            type="task.assigned",
+            title="Title",
+            body="",
+            action_url="",
+            expires_at=None,
+            cancelled=False,
+            resend_unknown=True,
+            handled=False,
+        )
+    ]
+    held = Delivery.objects.get()
+    assert (held.state, held.token, held.attempts, held.in_flight, held.due_at) == ("pending", 1, 1, True, LATER)
+    assert claim() == []
+    assert claim(now=LATER - timedelta(microseconds=1)) == []
+
+
+def test_what_is_recorded_and_the_attempt_with_it(producer: User) -> None:
+    deliveries(producer)
+    (held,) = claim()
+    ended = NOW + timedelta(seconds=3)
+    assert ledger.record([(held, SENT)], now=ended) == {held.id}
+    row = Delivery.objects.get()
+    assert (row.state, row.reason, row.due_at, row.in_flight, row.attempts) == ("sent", "", None, False, 1)
+    assert (row.code, row.provider_id, row.ended_at, row.lost_claims) == ("250", "42", ended, 0)
+    assert list(Attempt.objects.values_list("delivery", "token", "result", "code", "started_at", "ended_at")) == [
+        (held.id, 1, "sent", "250", NOW, ended)
+    ]
+
+
+def test_a_verdict_without_a_call_writes_no_attempt_and_gives_the_count_back(producer: User) -> None:
+    deliveries(producer)
+    (held,) = claim()
+    waits = Verdict(DeliveryState.PENDING, Reason.RETRYING, due_at=NOW + timedelta(seconds=9), uncounted=True)
+    assert ledger.record([(held, waits)], now=NOW) == {held.id}
+    row = Delivery.objects.get()
+    assert (row.state, row.reason, row.due_at) == ("pending", "retrying", NOW + timedelta(seconds=9))
+    assert (row.attempts, row.token, row.in_flight, row.ended_at) == (0, 1, False, None)
+    assert Attempt.objects.count() == 0
+
+
+def test_a_stale_token_writes_nothing(producer: User) -> None:
+    deliveries(producer)
+    (slow,) = claim()
+    (quick,) = claim(now=LATER)
+    assert (quick.token, quick.attempts, quick.lost) == (2, 2, True)
+    before = Delivery.objects.values().get()
+    assert ledger.record([(slow, SENT)], now=LATER) == set()
+    assert (Delivery.objects.values().get(), Attempt.objects.count()) == (before, 0)
+    assert ledger.record([(quick, SENT)], now=LATER) == {quick.id}
+    assert Delivery.objects.get().lost_claims == 1
+
+
+def test_what_has_ended_is_not_written_again(producer: User) -> None:
+    deliveries(producer)
+    (held,) = claim()
+    assert ledger.record([(held, SENT)], now=NOW) == {held.id}
+    assert ledger.record([(held, Verdict(DeliveryState.FAILED))], now=NOW) == set()
+    assert (Delivery.objects.get().state, Attempt.objects.count()) == ("sent", 1)
+
+
+def test_of_several_only_the_lost_one_is_left_out(producer: User) -> None:
+    deliveries(producer, 3)
+    first, second, third = claim()
+    Delivery.objects.filter(pk=second.id).update(token=9)
+    assert ledger.record([(one, SENT) for one in (first, second, third)], now=NOW) == {first.id, third.id}
+    assert sorted(Attempt.objects.values_list("delivery", flat=True)) == [first.id, third.id]
+
+
+def test_every_claim_that_ended_without_a_record_is_counted(producer: User) -> None:
+    deliveries(producer)
+    for n in range(4):
+        (held,) = claim(now=NOW + n * settings.LEASE)
+        assert (held.lost, held.attempts) == (n > 0, n + 1)
+    assert Delivery.objects.get().lost_claims == 3
+
+
+def test_nothing_to_record_asks_nothing() -> None:
+    assert ledger.record([], now=NOW) == set()
+    ledger.add([], now=NOW)
+
+
+def test_what_is_too_long_for_its_column_is_cut(producer: User) -> None:
+    deliveries(producer)
+    (held,) = claim()
+    long = Outcome(Result.FAILED, code="c" * 999, detail="d" * 999, provider_id="p" * 999)
+    ledger.record([(held, Verdict(DeliveryState.FAILED, outcome=long))], now=NOW)
+    row, attempt = Delivery.objects.get(), Attempt.objects.get()
+    assert (len(row.code), len(row.provider_id), len(attempt.detail)) == (100, 255, 500)
+
+
+def test_claimers_at_once_share_nothing_and_leave_nothing(producer: User) -> None:
+    deliveries(producer, 200)
+    claims: list[list[Claimed]] = []
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        start.wait()
+        claims.extend(claim(limit=10) for _ in range(8))
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ids = [held.id for held_at_once in claims for held in held_at_once]
+    assert len(ids) == len(set(ids)) == 200
+    assert Delivery.objects.filter(token=1, attempts=1, in_flight=True).count() == 200
+
+
+def test_the_oldest_of_its_lane_and_channel_come_first(producer: User) -> None:
+    deliveries(producer, 3)
+    first, second, third = Delivery.objects.order_by("pk")
+    Delivery.objects.filter(pk=third.pk).update(due_at=NOW - timedelta(seconds=1))
+    Delivery.objects.filter(pk=first.pk).update(lane="urgent")
+    Delivery.objects.filter(pk=second.pk).update(due_at=NOW - timedelta(seconds=2))
+    assert [held.id for held in claim(limit=1)] == [second.pk]
+    assert [held.id for held in claim()] == [third.pk]
+    assert ledger.claim(channel="push", lane=Lane.URGENT, limit=9, now=NOW) == []
+    assert [d.lane for d in ledger.due(now=NOW)] == [Lane.URGENT]
+    assert [h.id for h in ledger.claim(channel="email", lane=Lane.URGENT, limit=9, now=NOW)] == [first.pk]
+
+
+def test_what_is_due_by_channel_and_lane(producer: User) -> None:
+    deliveries(producer, 3)
+    Delivery.objects.filter(address="user0@example.com").update(due_at=NOW - timedelta(seconds=5))
+    Delivery.objects.filter(address="user1@example.com").update(due_at=NOW + timedelta(seconds=5))
+    waiting = [ledger.Due("email", Lane.NORMAL, 2, NOW - timedelta(seconds=5))]
+    assert ledger.due(now=NOW) == waiting
+
+
+@pytest.mark.parametrize("way", ["read", "read_all", "delete", "seen", "archive"])
+def test_a_claim_knows_what_the_person_has_done(producer: User, way: str) -> None:
+    deliveries(producer)
+    user_id = Delivery.objects.get().notification.user_id
+    if way == "read_all":
+        inbox.read_all(user_id, now=NOW)
+    else:
+        inbox.change(user_id, action=way, ids=None, now=NOW)
+    assert [held.handled for held in claim()] == [way in ("read", "read_all", "delete")]
+
+
+def test_a_claim_knows_the_type_and_the_events_end(producer: User) -> None:
+    deliveries(producer)
+    Event.objects.update(state="cancelled")
+    try:
+        Type.objects.filter(key="task.assigned").update(resend_unknown=False)
+        assert [(held.cancelled, held.resend_unknown) for held in claim()] == [(True, False)]
+    finally:
+        Type.objects.update(resend_unknown=True)
+
+
+def test_adding_again_changes_nothing(producer: User) -> None:
+    deliveries(producer)
+    before = Delivery.objects.values().get()
+    again = ledger.Planned(before["notification_id"], "email", "user0@example.com", "urgent", "", LATER)
+    ledger.add([again], now=LATER)
+    assert Delivery.objects.values().get() == before
