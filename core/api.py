@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -13,6 +13,12 @@ from core import logs
 from core.errors import AppError, Invalid, NotFound, RateLimited
 
 log = logs.logger(__name__)
+
+
+def nowhere(request: HttpRequest) -> JsonResponse:
+    """An address under /api that does not exist: an error like every other, and not a page."""
+    return JsonResponse(NotFound("There is no such address; /api/v1/docs lists them.").as_json(), status=404)
+
 
 _CODES = {
     400: "invalid",

@@ -21,11 +21,13 @@ class LateWork(Exception):
 
 
 def broker_url(redis_url: str) -> str:
-    """Kombu's spelling of a Redis address: unix sockets have a scheme of their own."""
+    """Kombu's spelling of a Redis address: unix sockets have a scheme of their own, TLS is verified on request."""
     if redis_url.startswith("unix://"):
         path, _, query = redis_url.removeprefix("unix://").partition("?")
         database = query.removeprefix("db=") or "0"
         return f"redis+socket://{path}?virtual_host={database}"
+    if redis_url.startswith("rediss://") and "ssl_cert_reqs" not in redis_url:
+        return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
     return redis_url
 
 

@@ -1,11 +1,11 @@
 """Every HTTP address. Sockets are in core/asgi.py."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from core import health, pages
+from core import api, health, pages
 
 urlpatterns = [
     path("", pages.inbox, name="inbox"),
@@ -20,4 +20,5 @@ urlpatterns = [
     path("api/v1/", include("notifications.api.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path("^api/", api.nowhere),
 ]

@@ -97,13 +97,15 @@ class Hub:
         """
         connection.heal = self.heal
         self._by_user.setdefault(connection.user_id, set()).add(connection)
-        slot = random.randrange(protocol.HEARTBEAT)  # noqa: S311  spreads the pings
-        self._slots[slot].add(connection)
-        self._slot_of[connection] = slot
         # Without Redis we go on: the check after every subscription finds what was missed.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._subscribed.wait(), WAIT_FOR_SUBSCRIPTION)
-        return await self.in_thread(catchup.read, connection.user_id, position=position)
+        found = await self.in_thread(catchup.read, connection.user_id, position=position)
+        # Only now, so that no ping comes before `welcome`; a random slot spreads the pings.
+        slot = random.randrange(protocol.HEARTBEAT)  # noqa: S311
+        self._slots[slot].add(connection)
+        self._slot_of[connection] = slot
+        return found
 
     def leave(self, connection: Connection) -> None:
         """The socket is gone. Doing it again does nothing."""

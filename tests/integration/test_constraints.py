@@ -97,8 +97,8 @@ OPEN_EVENT = "UPDATE notifications_event SET {} WHERE idempotency_key = 'second'
 )
 def test_the_database_refuses(rows: None, statement: str, constraint: str) -> None:
     with pytest.raises(IntegrityError, match=constraint), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement)
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # Django's foreign keys are checked at the commit
+        # Django's foreign keys are otherwise checked at the commit.
+        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; {statement}")
 
 
 def test_one_number_is_given_once(rows: None, producer: User, alice: User) -> None:

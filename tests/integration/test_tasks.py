@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 def ask(command: str, *arguments: str) -> Any:
-    answer: Any = redis.attempt(lambda r: (r.execute_command(command, *arguments),))
+    answer: Any = redis.attempt(lambda r: (r.execute_command(command, *arguments),))  # type: ignore[no-untyped-call]
     return answer[0]
 
 

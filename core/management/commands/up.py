@@ -204,7 +204,8 @@ def _live() -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", _port("HTTP_PORT"), timeout=5)
     try:
         connection.request("GET", "/health/live")
-        return connection.getresponse().status == 200
+        connection.getresponse()  # whatever it says: ALLOWED_HOSTS may not name this address
+        return True
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -1,0 +1,46 @@
+"""Configuration that cannot work refuses to start, in one sentence."""
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from core import checks
+
+REMOTE = {"HOST": "db.example.com", "NAME": "bellhop"}
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"DEMO": True, "PUBLIC_URL": "https://bellhop.example.com"}, "DEMO=1 makes users with known passwords"),
+    ({"DATABASES": {"default": REMOTE}}, "PostgreSQL at db.example.com is on another machine"),
+    ({"DATABASES": {"default": REMOTE | {"OPTIONS": {"sslmode": "require"}}}}, "so that the connection is verified"),
+    ({"RATE_API": "many"}, "RATE_API must look like 600/min"),
+    ({"RATE_LOGIN": "0/min"}, "RATE_LOGIN must look like 600/min"),
+    ({"EMAIL_TIMEOUT": 60}, "LEASE_SECONDS must be at least 120"),
+    ({"ALLOWED_ORIGINS": ["https://a.example/path"]}, "'https://a.example/path' must be scheme, host and port only"),
+    ({"EMAIL_URL": "mailhost:25"}, "Channel 'email': EMAIL_URL must look like smtp://host:25"),
+    (
+        {"DELIVERY_CHANNELS": {"pigeon": {"CLASS": "delivery.channels.pigeon.Pigeon", "PROVIDER": "x.Y"}}},
+        "Channel 'pigeon': No module named 'delivery.channels.pigeon'",
+    ),
+]
+GOOD: list[dict[str, Any]] = [
+    {},
+    {"DATABASES": {"default": REMOTE | {"OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}}}},
+    {"DATABASES": {"default": REMOTE | {"OPTIONS": {"sslmode": "disable"}}}},
+    {"DEMO": True},
+    {"EMAIL_URL": "smtps://user:password@mail.example.com"},
+]
+
+
+@pytest.mark.parametrize(("changed", "sentence"), BAD, ids=[sentence[:30] for _, sentence in BAD])
+def test_refused(changed: dict[str, Any], sentence: str) -> None:
+    with override_settings(**changed), pytest.raises(ImproperlyConfigured) as error:
+        checks.refuse()
+    assert sentence in str(error.value)
+    assert "password@" not in str(error.value)
+
+
+@pytest.mark.parametrize("changed", GOOD)
+def test_accepted(changed: dict[str, Any]) -> None:
+    with override_settings(**changed):
+        checks.refuse()
