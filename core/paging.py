@@ -31,7 +31,7 @@ class Page:
     def _read_limit(cls, text: str | None) -> int:
         if text is None:
             return cls.DEFAULT
-        if not text.isdecimal() or not 1 <= int(text) <= cls.LARGEST:
+        if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= cls.LARGEST:
             raise Invalid("The query is not valid: see details.", limit=[f"A number from 1 to {cls.LARGEST}."])
         return int(text)
 

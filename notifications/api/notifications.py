@@ -121,6 +121,8 @@ def _moment(name: str, value: str) -> datetime:
 def narrow(rows: QuerySet[Notification], given: dict[str, list[Any]]) -> QuerySet[Notification]:
     """Apply the filters of a list or of a bulk action. Raises Invalid for an unknown one."""
     for name, values in given.items():
+        if not values or not all(isinstance(v, bool) or (isinstance(v, str) and "\0" not in v) for v in values):
+            raise Invalid("The query is not valid: see details.", **{name: ["Text without NUL, or true or false."]})
         value = values[-1]
         match name:
             case "read":

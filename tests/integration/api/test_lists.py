@@ -12,7 +12,6 @@ from tests import factories
 from tests.api import Caller, error
 from tests.factories import NOW, accept, submission
 
-
 LINES: dict[str, dict[str, Any]] = {
     "plain": {},
     "work": {"tags": ["work"], "body": "Buy a watering can"},

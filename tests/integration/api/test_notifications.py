@@ -217,7 +217,8 @@ class TestIsolation:
     @pytest.mark.parametrize("action", ["read", "unread", "seen", "archive", "unarchive", "delete"])
     def test_in_bulk(self, lines: list[str], as_bob: Caller, action: str) -> None:
         before = list(Notification.objects.order_by("pk").values()), list(InboxHead.objects.values())
-        for which in ({"ids": lines}, {"filter": {"tag": "t1"}}, {"filter": {}}, {"all": True}):
+        whiches: list[dict[str, Any]] = [{"ids": lines}, {"filter": {"tag": "t1"}}, {"filter": {}}, {"all": True}]
+        for which in whiches:
             answer = as_bob("POST", "/notifications/bulk", {"action": action, **which})
             assert answer.json() == {"changed": 0, "counts": {"unread": 0, "unseen": 0, "by_category": {}}}
         assert (list(Notification.objects.order_by("pk").values()), list(InboxHead.objects.values())) == before
