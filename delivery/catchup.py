@@ -38,6 +38,8 @@ def read(user_id: int, *, position: protocol.Position | None) -> CaughtUp:
         if rows is None or not delta:
             rows = list(inbox.visible(user_id).order_by("-pk")[: PAGE + 1])
         more = not delta and len(rows) > PAGE
+        # A fresh start brings every line as it is; only what the client holds must be told.
+        marks = inbox.read_marks(user_id, after=position.seq) if delta and position else []
         items = [inbox.as_json(row) for row in (rows[:PAGE] if more else rows)]
     return CaughtUp(
         epoch=head.epoch,
@@ -49,6 +51,6 @@ def read(user_id: int, *, position: protocol.Position | None) -> CaughtUp:
             items=items,
             counts={"unread": head.unread, "unseen": head.unseen},
             more=more,
-            read_all={"seq": head.read_watermark, "at": head.read_watermark_at} if head.read_watermark else None,
+            read_all=marks,
         ),
     )

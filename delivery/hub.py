@@ -193,6 +193,7 @@ class Hub:
                     unread=line.unread,
                     unseen=line.unseen,
                     notification=line.own + shared,
+                    at=line.at,
                     trace_id=trace,
                     origin=batch.origin,
                 )

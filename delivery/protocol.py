@@ -105,9 +105,9 @@ def sync(
     items: Sequence[dict[str, Any]],
     counts: dict[str, int],
     more: bool,
-    read_all: dict[str, Any] | None,
+    read_all: Sequence[dict[str, Any]],
 ) -> str:
-    """`read_all`: everything up to `seq` was marked read at `at`; it concerns items the client already holds."""
+    """Each `read_all`: what the client holds with a rev up to `seq` was read at `at`, if not before."""
     fields: dict[str, Any] = {"type": "sync", "mode": mode, "from": start, "to": to, "items": items}
     return _frame(**fields, counts=counts, more=more, read_all=read_all)
 
@@ -118,14 +118,16 @@ def event(
     change: str,
     unread: int,
     unseen: int,
-    notification: str,
+    notification: str = "",
+    at: str = "",
     trace_id: str = "",
     origin: str = "",
 ) -> str:
-    """One live change; `notification` is JSON already, or empty when the change has none."""
+    """One live change; `notification` is JSON already, `at` the time of a change that has no notification."""
     return (
         f'{{"type":"event","seq":{seq},"change":"{change}","counts":{{"unread":{unread},"unseen":{unseen}}}'
         + (f',"notification":{notification}' if notification else "")
+        + (f',"at":"{at}"' if at else "")
         + (f',"trace":{_encode(trace_id).decode()}' if trace_id else "")
         + (f',"origin":{_encode(origin).decode()}' if origin else "")
         + "}"

@@ -15,6 +15,11 @@ SINGLY = 100
 _json = msgspec.json.Encoder(enc_hook=str).encode
 
 
+def _time(moment: datetime) -> str:
+    """As the API writes times."""
+    return _json(moment).decode().strip('"')
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """How many lines changed, and the number of the last change (None: nothing did)."""
@@ -58,6 +63,6 @@ def _read_all(user_id: int, *, now: datetime, origin: str) -> Applied:
     seq = inbox.read_all(user_id, now=now)
     if seq is None:
         return Applied(changed=0, seq=None)
-    line = live.Line(user_id=user_id, seq=seq, change=Change.READ_ALL, unread=0, unseen=0)
+    line = live.Line(user_id=user_id, seq=seq, change=Change.READ_ALL, unread=0, unseen=0, at=_time(now))
     transaction.on_commit(lambda: live.publish([line], origin=origin))
     return Applied(changed=unread, seq=seq)

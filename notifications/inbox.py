@@ -16,11 +16,11 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from notifications import sql
 from notifications.events import Claimed
-from notifications.models import InboxHead, Notification
+from notifications.models import InboxHead, Notification, ReadMark
 from notifications.words import Change
 
 # --- Shapes -----------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def as_json(row: Notification) -> dict[str, Any]:
     """A row from `visible()` or `since()` as the API shows it; a deleted one is only its tombstone."""
     if row.deleted_at is not None:
         return {"id": str(row.pk), "rev": row.rev, "deleted": True}
-    read_all = row.read_all_at if row.rev <= row.read_all_up_to else None  # type: ignore[attr-defined]
+    read_all: datetime | None = row.read_all_at  # type: ignore[attr-defined]
     return (
         {"id": str(row.pk), "rev": row.rev}
         | content(row.event, data=row.event.data)
@@ -140,7 +140,12 @@ def _rows(user_id: int) -> QuerySet[Notification]:
         Notification.objects.filter(user_id=user_id, rev__isnull=False)
         .annotate(
             read_all_up_to=F("user__inboxhead__read_watermark"),
-            read_all_at=F("user__inboxhead__read_watermark_at"),
+            # The first "mark all read" that covers the row; None when none does.
+            read_all_at=Subquery(
+                ReadMark.objects.filter(user_id=OuterRef("user_id"), seq__gte=OuterRef("rev"))
+                .order_by("seq")
+                .values("at")[:1]
+            ),
         )
         .select_related("event")
     )
@@ -194,6 +199,12 @@ def counts(user_id: int) -> dict[str, Any]:
         "unseen": own.unseen,
         "by_category": dict(by_category.values_list("event__category_id", "n")),
     }
+
+
+def read_marks(user_id: int, *, after: int) -> list[dict[str, Any]]:
+    """Each "mark all read" after a number, oldest first: everything up to `seq` was read at `at`, if not before."""
+    marks = ReadMark.objects.filter(user_id=user_id, seq__gt=after).order_by("seq").values_list("seq", "at")
+    return [{"seq": seq, "at": at} for seq, at in marks]
 
 
 def since(user_id: int, *, seq: int, limit: int) -> list[Notification]:
@@ -254,7 +265,6 @@ def change(user_id: int, *, action: str, ids: Sequence[int] | None, now: datetim
                 "ids": None if ids is None else list(ids),
                 "head": own.head_seq,
                 "wm": own.read_watermark,
-                "wm_at": own.read_watermark_at,
                 "now": now,
             },
         )
@@ -275,15 +285,6 @@ def read_all(user_id: int, *, now: datetime) -> int | None:
     nothing was unread or unseen.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE notifications_inboxhead
-            SET head_seq = head_seq + 1, read_watermark = head_seq + 1, read_watermark_at = %(now)s,
-                unread = 0, unseen = 0
-            WHERE user_id = %(user)s AND (unread > 0 OR unseen > 0)
-            RETURNING head_seq
-            """,
-            {"user": user_id, "now": now},
-        )
+        cursor.execute(sql.READ_ALL, {"user": user_id, "now": now})
         row = cursor.fetchone()
     return row[0] if row else None

@@ -28,6 +28,7 @@ class Line(msgspec.Struct, array_like=True):
     unseen: int
     own: str = ""
     index: int = -1
+    at: str = ""
 
 
 class Batch(msgspec.Struct, array_like=True):

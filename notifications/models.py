@@ -152,7 +152,6 @@ class InboxHead(models.Model):
     unseen = models.IntegerField(default=0)
     # Everything with a rev up to here is read: "mark all read" is one update, however long the inbox.
     read_watermark = models.BigIntegerField(default=0)
-    read_watermark_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -161,6 +160,17 @@ class InboxHead(models.Model):
                 condition=Q(read_watermark__lte=models.F("head_seq")), name="inbox_head_watermark_behind_head"
             ),
         ]
+
+
+class ReadMark(models.Model):
+    """One "mark all read": everything of this person with a rev up to `seq` was read at this moment, if not before."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False)
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "seq"], name="read_mark_once")]
 
 
 class Notification(models.Model):

@@ -144,10 +144,11 @@ CHANGE_NOTIFICATIONS = """
 WITH target AS (
     SELECT n.id, n.archived_at IS NULL AND n.read_at IS NULL AND n.rev > %(wm)s AS unread,
         n.archived_at IS NULL AND n.seen_at IS NULL AND n.rev > %(wm)s AS unseen,
-        CASE WHEN n.rev <= %(wm)s THEN coalesce(n.read_at, %(wm_at)s) ELSE n.read_at END AS read_at,
-        CASE WHEN n.rev <= %(wm)s THEN coalesce(n.seen_at, %(wm_at)s) ELSE n.seen_at END AS seen_at,
+        coalesce(n.read_at, mark.at) AS read_at, coalesce(n.seen_at, mark.at) AS seen_at,
         row_number() OVER (ORDER BY n.id) AS nth
     FROM notifications_notification n
+    LEFT JOIN LATERAL (SELECT m.at FROM notifications_readmark m
+                       WHERE m.user_id = n.user_id AND m.seq >= n.rev ORDER BY m.seq LIMIT 1) mark ON true
     WHERE n.user_id = %(user)s AND n.deleted_at IS NULL AND n.rev IS NOT NULL
         AND (%(ids)s::bigint[] IS NULL OR n.id = ANY(%(ids)s::bigint[]))
         AND {applies}),
@@ -158,4 +159,14 @@ changed AS (
         n.read_at IS NULL AS unread_now, n.seen_at IS NULL AS unseen_now)
 SELECT id, rev, (counted AND unread_now)::int - unread::int, (counted AND unseen_now)::int - unseen::int
 FROM changed ORDER BY rev
+"""
+
+# "Mark all read": one number, one mark, however long the inbox is.
+READ_ALL = """
+WITH head AS (
+    UPDATE notifications_inboxhead
+    SET head_seq = head_seq + 1, read_watermark = head_seq + 1, unread = 0, unseen = 0
+    WHERE user_id = %(user)s AND (unread > 0 OR unseen > 0)
+    RETURNING user_id, head_seq)
+INSERT INTO notifications_readmark (user_id, seq, at) SELECT user_id, head_seq, %(now)s FROM head RETURNING seq
 """

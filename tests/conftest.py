@@ -60,6 +60,9 @@ def _truncated() -> bool:
     """False when a running process held one of the tables: waiting longer could be a deadlock with its query."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT FROM core_user) OR EXISTS (SELECT FROM notifications_topic)")
+            if not cursor.fetchone()[0]:
+                return True  # a look is a hundred times cheaper than a TRUNCATE of nothing
             cursor.execute("SET LOCAL lock_timeout = '200ms'")
             cursor.execute("TRUNCATE core_user, notifications_topic RESTART IDENTITY CASCADE")
     except OperationalError:

@@ -82,8 +82,8 @@ class Client:
             self.items = {}
         for item in frame["items"]:
             self._keep(item)
-        if frame["read_all"]:
-            self._read_all(frame["read_all"]["seq"], frame["read_all"]["at"])
+        for mark in frame["read_all"]:
+            self._read_all(mark["seq"], mark["at"])
         self.counts = frame["counts"]
         self.position = {"epoch": epoch, "seq": frame["to"]}
 
@@ -92,7 +92,7 @@ class Client:
         assert event["seq"] == self.position["seq"] + 1, "a live change came out of order"
         self.live.append(event["seq"])
         if event["change"] == "read_all":
-            self._read_all(event["seq"], "live")
+            self._read_all(event["seq"], event["at"])
         else:
             self._keep(event["notification"])
         self.counts = event["counts"]
@@ -108,3 +108,4 @@ class Client:
         for item in self.items.values():
             if item["rev"] <= seq:
                 item["read_at"] = item["read_at"] or at
+                item["seen_at"] = item["seen_at"] or at

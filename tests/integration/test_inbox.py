@@ -226,11 +226,15 @@ class TestReadAll:
         assert [one.pk for one in inbox.read(inbox.visible(alice.pk), False)] == [new]
 
     def test_a_line_keeps_the_time_of_its_own_read(self, producer: User, alice: User) -> None:
-        first, _ = lines(producer, alice, 2)
+        first, second = lines(producer, alice, 2)
         do(alice, "read", [first], now=BEFORE)
         inbox.read_all(alice.pk, now=AFTER)
+        third = lines(producer, alice, 1)[-1]
+        inbox.read_all(alice.pk, now=AFTER + timedelta(hours=1))
         shown = {one.pk: inbox.as_json(one)["read_at"] for one in inbox.visible(alice.pk)}
-        assert list(shown.values()) == [AFTER, BEFORE]
+        assert shown == {first: BEFORE, second: AFTER, third: AFTER + timedelta(hours=1)}
+        do(alice, "archive", None)
+        assert {one.pk: one.read_at for one in inbox.visible(alice.pk)} == shown
 
 
 def test_what_was_missed_comes_as_it_is_now_and_in_order_of_change(producer: User, alice: User) -> None:

@@ -114,6 +114,18 @@ def test_what_a_dead_worker_left_is_taken_up_from_the_cursor(producer: User, aud
     assert Notification.objects.count() == 1200
 
 
+def test_who_lost_the_lease_writes_nothing(producer: User, alice: User) -> None:
+    accept(producer, submission("alice", "nobody"))
+    (slow,) = events.claim(lane=Lane.NORMAL, limit=10, now=NOW)
+    later = NOW + settings.LEASE
+    (quick,) = events.claim(lane=Lane.NORMAL, limit=10, now=later)
+    assert pipeline.persist(next(recipients.chunks([slow], limit=500)), now=later) == 0
+    event = Event.objects.get()
+    assert (event.state, event.cursor, event.unknown_users) == ("processing", 0, [])
+    assert (Notification.objects.count(), InboxHead.objects.count()) == (0, 0)
+    assert pipeline.persist(next(recipients.chunks([quick], limit=500)), now=later) == 1
+
+
 def test_a_chunk_that_is_written_twice_adds_nothing(producer: User, alice: User) -> None:
     accept(producer, submission("alice", "nobody"))
     (claimed,) = events.claim(lane=Lane.NORMAL, limit=10, now=NOW)

@@ -15,7 +15,9 @@ from core.celery import LateWork, app, broker_url
     ("redis_url", "kombu_url"),
     [
         ("redis://localhost:6379/0", "redis://localhost:6379/0"),
-        ("rediss://:secret@redis.example:6380/1", "rediss://:secret@redis.example:6380/1"),
+        ("rediss://:s@redis.example:6380/1", "rediss://:s@redis.example:6380/1?ssl_cert_reqs=required"),
+        ("rediss://redis.example/1?db=2", "rediss://redis.example/1?db=2&ssl_cert_reqs=required"),
+        ("rediss://redis.example/1?ssl_cert_reqs=none", "rediss://redis.example/1?ssl_cert_reqs=none"),
         ("unix:///var/run/redis.sock", "redis+socket:///var/run/redis.sock?virtual_host=0"),
         ("unix:///var/run/redis.sock?db=3", "redis+socket:///var/run/redis.sock?virtual_host=3"),
     ],

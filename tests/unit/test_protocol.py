@@ -142,7 +142,7 @@ def test_sync_says_from_where_to_where_and_with_what() -> None:
         items=[line(title) for title in ODD],
         counts={"unread": 3, "unseen": 1},
         more=False,
-        read_all={"seq": 14, "at": datetime(2026, 3, 2, 12, 0, tzinfo=UTC)},
+        read_all=[{"seq": 14, "at": datetime(2026, 3, 2, 12, 0, tzinfo=UTC)}],
     )
     assert json.loads(text) == {
         "type": "sync",
@@ -152,7 +152,7 @@ def test_sync_says_from_where_to_where_and_with_what() -> None:
         "items": [line(title) for title in ODD],
         "counts": {"unread": 3, "unseen": 1},
         "more": False,
-        "read_all": {"seq": 14, "at": "2026-03-02T12:00:00Z"},
+        "read_all": [{"seq": 14, "at": "2026-03-02T12:00:00Z"}],
     }
 
 

@@ -25,13 +25,13 @@ function sync(frame) {
     find("older").hidden = !frame.more;
   }
   frame.items.forEach(keep);
-  if (frame.read_all) readUpTo(frame.read_all.seq, frame.read_all.at);
+  for (const mark of frame.read_all) readUpTo(mark.seq, mark.at);
   unread = frame.counts.unread;
   render();
 }
 
 function event(frame) {
-  if (frame.change === "read_all") readUpTo(frame.seq, new Date().toISOString());
+  if (frame.change === "read_all") readUpTo(frame.seq, frame.at);
   else if (frame.notification) keep(frame.notification);
   if (frame.change === "created") find("news").textContent = `New: ${frame.notification.title}`;
   unread = frame.counts.unread;
