@@ -1,10 +1,11 @@
 """Errors of the REST API: every one in the same shape, ours and the framework's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -13,6 +14,23 @@ from core import logs
 from core.errors import AppError, Invalid, NotFound, RateLimited
 
 log = logs.logger(__name__)
+
+
+class LengthMiddleware:
+    """
+    Refuse a body that does not say how long it is (RFC 9110, 15.5.12): the framework would read it as empty,
+    and the caller be told of missing fields.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            error = AppError("Send a Content-Length instead of a chunked body.")
+            error.code = "length_required"
+            return JsonResponse(error.as_json(), status=411)
+        return self.get_response(request)
 
 
 def nowhere(request: HttpRequest) -> JsonResponse:

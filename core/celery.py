@@ -42,6 +42,8 @@ class Publisher(Celery):
         return super().send_task(name, *arguments, **options)
 
 
+# Consumed in this order by a worker that has several (-Q in the Procfile).
+QUEUES = ("urgent", "normal", "bulk", "digest", "deliver_urgent", "deliver")
 _lease = settings.LEASE.total_seconds()
 
 app = Publisher("bellhop")
@@ -88,7 +90,7 @@ app.conf.update(
     task_send_sent_event=False,
     # A mistyped queue would be a list that nobody reads.
     task_create_missing_queues=False,
-    task_queues={lane: {"exchange": "", "routing_key": lane} for lane in ("urgent", "normal", "bulk", "digest")},
+    task_queues={lane: {"exchange": "", "routing_key": lane} for lane in QUEUES},
     task_default_queue="normal",
     # Without it Celery's Django glue closes every database connection around every task.
     db_reuse_max=500,

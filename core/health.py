@@ -1,6 +1,6 @@
 """Health: is this process alive, and is the installation fit to take work."""
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
@@ -23,7 +23,7 @@ def ready(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         database = True
-    except DatabaseError:
+    except Error:
         database = False
     live_channel = redis.available()
     status = "ok" if database and live_channel else "degraded" if database else "unavailable"

@@ -9,11 +9,10 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from rest_framework.parsers import FormParser
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from core.throttles import LoginThrottle
+from core.tickets import session_credential
 from notifications import live
 
 
@@ -38,7 +37,7 @@ class SignIn(views.LoginView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         throttle = LoginThrottle()
-        if throttle.allow_request(Request(request, parsers=[FormParser()]), APIView()):
+        if throttle.allow(Request(request), name=request.POST.get("username", "")):
             return super().post(request, *args, **kwargs)
         wait = int(throttle.wait())
         context = self.get_context_data(form=AuthenticationForm(request), wait=wait)
@@ -49,7 +48,7 @@ class SignIn(views.LoginView):
         response = super().form_valid(form)
         if before and before != form.get_user().pk:
             # Somebody else was signed in here: that session has ended, so do its sockets.
-            live.kick(user_id=before, credential=f"session:{session}")
+            live.kick(user_id=before, credential=session_credential(session or ""))
         return response
 
 
@@ -60,5 +59,5 @@ class SignOut(views.LogoutView):
         who, session = request.user.pk, request.session.session_key
         response = super().post(request, *args, **kwargs)
         if who:
-            live.kick(user_id=who, credential=f"session:{session}")
+            live.kick(user_id=who, credential=session_credential(session or ""))
         return response

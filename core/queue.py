@@ -20,6 +20,16 @@ DELIVER = "workers.deliver"
 OUTSTANDING = 5  # seconds
 
 
+def queue_of(task: str, lane: str) -> str:
+    """
+    Each lane has a queue. Deliveries have queues of their own, and so processes of their own: a mail server
+    that is silent holds up mail, never an inbox.
+    """
+    if task == DELIVER:
+        return "deliver_urgent" if lane == "urgent" else "deliver"
+    return lane
+
+
 def _key(task: str, arguments: dict[str, str]) -> str:
     return ":".join(["bellhop", "hint", task, *arguments.values()])
 
@@ -37,7 +47,7 @@ def send(task: str, *, lane: str, channel: str = "") -> bool:
         return False
     if fresh[0]:
         try:
-            app.send_task(task, kwargs=arguments, queue=lane, retry=False)
+            app.send_task(task, kwargs=arguments, queue=queue_of(task, lane), retry=False)
         except OperationalError as error:
             redis.trip(error)
             return False

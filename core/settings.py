@@ -65,7 +65,6 @@ INSTALLED_APPS = [
     "corsheaders",
     "csp",
     "django_celery_beat",
-    "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "knox",
@@ -73,6 +72,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "core.logs.TraceMiddleware",
+    "core.api.LengthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -203,7 +203,7 @@ DELIVERY_CHANNELS = {
 }
 EMAIL_URL: str = env.str("EMAIL_URL", "smtp://127.0.0.1:1025")  # smtp://, smtp+tls:// (STARTTLS), smtps://
 EMAIL_FROM: str = env.str("EMAIL_FROM", "Bellhop <bellhop@localhost>")
-EMAIL_TIMEOUT = 10  # seconds for one call; must fit into LEASE, core/checks.py compares
+EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10)  # seconds for each: reaching the server, signing in, a message
 
 # --- Work: leases, sizes, time limits -------------------------------------------------------------------------
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", 90))

@@ -4,6 +4,7 @@ Tickets: what a page shows in its first frame instead of a token. Signed, for so
 A ticket names the user and the credential it was made with, so that logging out ends its sockets too.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,8 +25,20 @@ class BadTicket(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
+    """Who it was made for, and with which credential."""
+
     user_id: int
     credential: str
+
+
+def session_credential(session_key: str) -> str:
+    """A session as tickets and sockets name it: a ticket can be read by its page, and the key must not be."""
+    return "session:" + hashlib.sha256(session_key.encode()).hexdigest()[:32]
+
+
+def token_credential(digest: str) -> str:
+    """A token as tickets and sockets name it; `digest` is the stored hash."""
+    return f"token:{digest[:32]}"
 
 
 def issue(*, user_id: int, credential: str, now: datetime) -> tuple[str, datetime]:

@@ -17,6 +17,7 @@ Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
 LARGEST_BACKLOG = 256 * 1024  # characters waiting for a slow reader; then it is closed and resumes
 REORDER = 0.25  # seconds to wait for a change that overtook another, before reading it from PostgreSQL
+FAREWELL = 5.0  # seconds for a peer to take the closing frame
 AT_ONCE = 64  # event frames joined into one `events` frame
 
 
@@ -45,38 +46,40 @@ class Connection:
     """A socket of an authenticated person. All methods belong to the event loop's thread."""
 
     __slots__ = (
+        "_abort_timer",
         "_backlog",
         "_backlog_size",
         "_held",
         "_send",
         "_timer",
         "_writer",
-        "acked",
         "awaits_pong",
+        "busy",
         "catching_up",
         "closed",
         "credential",
-        "device",
+        "epoch",
         "heal",
         "id",
         "position",
         "user_id",
     )
 
-    def __init__(self, *, id: str, user_id: int, credential: str, device: str, send: Send) -> None:
+    def __init__(self, *, id: str, user_id: int, credential: str, send: Send) -> None:
         self.id = id
         self.user_id = user_id
         self.credential = credential
-        self.device = device
         self.position = 0  # the number of the last change that was sent
-        self.acked = 0
+        self.epoch = ""  # what the numbers count in
         self.awaits_pong = False
+        self.busy = False  # doing a command: its pongs wait behind it
         self.closed = False
         self.catching_up = True  # changes are held until the snapshot has been sent
         self.heal: Callable[[Connection], None] = lambda connection: None
         self._send = send
         self._held: list[tuple[int, str]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._backlog: deque[dict[str, Any]] = deque()
         self._backlog_size = 0
         self._writer: asyncio.Task[None] | None = None
@@ -97,9 +100,10 @@ class Connection:
         if not self.catching_up:
             self._release()
 
-    def caught_up(self, *, to: int, frame: str) -> None:
+    def caught_up(self, *, epoch: str, to: int, frame: str) -> None:
         """The snapshot up to `to` is here: send it, then what came meanwhile."""
         self.push(frame)
+        self.epoch = epoch
         self.position = to
         self.catching_up = False
         self._release()
@@ -168,25 +172,37 @@ class Connection:
             self._writer = None
 
     def _abandon(self) -> None:
-        """Nothing more can be written to it: drop what waits and close."""
-        self._backlog.clear()
-        self._backlog_size = 0
-        self._backlog.append({"type": "websocket.close", "code": protocol.TOO_SLOW, "reason": "too slow"})
+        """It does not read: nothing more can be said to it, not even goodbye."""
         self.closed = True
+        self._abort()
 
     def close(self, *, code: int, reason: str) -> None:
-        """Say why, then close. Doing it again does nothing."""
+        """Say why, then close. Doing it again does nothing. Who does not take the message is cut off."""
         if self.closed:
             return
         self.push(protocol.bye(code=code, reason=reason))
         self._write({"type": "websocket.close", "code": code, "reason": reason})
         self.closed = True
-        self.forget()
+        self._abort_timer = asyncio.get_running_loop().call_later(FAREWELL, self._abort)
+
+    def _abort(self) -> None:
+        """
+        Drop the connection under the socket. ASGI has no word for it, and closing politely waits for the peer
+        to read; uvicorn's `send` is a method of the protocol, which knows its transport.
+        """
+        if self._writer is not None:
+            self._writer.cancel()
+        self._backlog.clear()
+        self._backlog_size = 0
+        transport = getattr(getattr(self._send, "__self__", None), "transport", None)
+        if transport is not None:
+            transport.abort()
 
     def forget(self) -> None:
         """The socket is gone: no timer may come back to it."""
         self.closed = True
         self._held.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._abort_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._abort_timer = None

@@ -7,13 +7,16 @@ the provider" and "recorded" is the only source of a duplicate: the next claim c
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 
 from django.conf import settings
 
 from core import logs, queue
 from delivery import letters, registry, retry
+from delivery.channels.base import Channel
 from notifications import ledger
 from notifications.values import Message, Outcome, Result
 from notifications.words import DeliveryState, Lane, Reason
@@ -21,10 +24,12 @@ from notifications.words import DeliveryState, Lane, Reason
 log = logs.logger(__name__)
 
 AT_ONCE = 50  # deliveries in one claim
-FLUSH = 10  # recorded together: the most that one crash can send twice
+FLUSH = 10  # begun and recorded together: the most that one crash can send twice
 TIME_BOX = 2.0  # seconds in which calls may start; then the lane is handed on
 MARGIN = 5.0  # seconds of lease that must remain beside the provider's time-out when a call starts
+PAUSE = timedelta(seconds=30)  # for the rest of a claim when its provider turned out to be away
 
+Letter = tuple[ledger.Claimed, Message]
 Decided = tuple[ledger.Claimed, ledger.Verdict]
 
 
@@ -32,7 +37,8 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
     """
     Send what is due on a channel in a lane, until nothing is or the time box ends. Returns how many were claimed.
 
-    Safe to run twice and at once: a claim is exclusive, and only the holder of the newest token records.
+    Safe to run twice and at once: a claim is exclusive, and only the holder of the newest token records. When
+    the provider is away, what is left of the claim waits for PAUSE, and nobody is asked to go on at once.
     """
     stop_at = time.monotonic() + TIME_BOX
     handled = 0
@@ -42,37 +48,32 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
         if not claimed:
             return handled
         handled += len(claimed)
-        waiting: list[Decided] = []
-        last_start = min(stop_at, lease_ends - registry.channel(channel).timeout - MARGIN)
-        for decided in _decide(claimed, channel=channel, last_start=last_start, clock=clock):
-            waiting.append(decided)
-            if len(waiting) >= FLUSH:
-                _record(waiting, clock=clock)
-                waiting = []
-        _record(waiting, clock=clock)
+        sender = registry.channel(channel)
+        round_ = _Round(sender, _letters(claimed, clock=clock), clock=clock)
+        round_.run(last_start=min(stop_at, lease_ends - sender.timeout - MARGIN))
+        if round_.provider_away:
+            return handled
     queue.send(queue.DELIVER, lane=lane, channel=channel)
     return handled
 
 
-def _decide(
-    claimed: list[ledger.Claimed], *, channel: str, last_start: float, clock: Callable[[], datetime]
-) -> Iterator[Decided]:
-    """A verdict for each claimed delivery: first those that need no call, then the others as they are sent."""
-    to_send: list[tuple[ledger.Claimed, Message]] = []
+def _letters(claimed: list[ledger.Claimed], *, clock: Callable[[], datetime]) -> list[Letter]:
+    """What should go out of a claim, written; the rest is recorded with its reason."""
+    letters_, decided = [], []
     for delivery in claimed:
         verdict = recheck(delivery, now=clock())
         if verdict is None:
             try:
-                to_send.append((delivery, letters.write(delivery)))
+                letters_.append((delivery, letters.write(delivery)))
                 continue
             except Exception as error:
                 # One letter that cannot be written must not hold up the others of its claim.
                 log.exception("letter.failed", trace_id=delivery.trace_id, delivery=delivery.id)
                 outcome = Outcome(Result.FAILED, code="unwritable", detail=type(error).__name__)
                 verdict = ledger.Verdict(DeliveryState.FAILED, outcome=outcome)
-        yield delivery, verdict
-    if to_send:
-        yield from _send(to_send, channel=channel, last_start=last_start, clock=clock)
+        decided.append((delivery, verdict))
+    _record(decided, clock=clock)
+    return letters_
 
 
 def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None:
@@ -81,7 +82,7 @@ def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None
         return ledger.Verdict(DeliveryState.CANCELLED, Reason.CANCELLED, uncounted=True)
     if delivery.expires_at and delivery.expires_at <= now:
         return ledger.Verdict(DeliveryState.SUPPRESSED, Reason.EXPIRED, uncounted=True)
-    if delivery.reason == Reason.WAITING_FOR_READ and delivery.handled:
+    if delivery.handled:
         return ledger.Verdict(DeliveryState.SUPPRESSED, Reason.ALREADY_READ, uncounted=True)
     if delivery.lost and not delivery.resend_unknown:
         return ledger.Verdict(DeliveryState.UNKNOWN, Reason.LEASE_LOST, uncounted=True)
@@ -90,35 +91,75 @@ def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None
     return None
 
 
-def _send(
-    to_send: list[tuple[ledger.Claimed, Message]], *, channel: str, last_start: float, clock: Callable[[], datetime]
-) -> Iterator[Decided]:
-    """Send one after the other; what was not begun by `last_start` is given back, and costs no attempt."""
-    sender = registry.channel(channel)
-    outcomes = sender.send([message for _, message in to_send])
-    for position, (delivery, _) in enumerate(to_send):
-        if time.monotonic() > last_start:
-            for rest, _ in to_send[position:]:
-                yield rest, ledger.Verdict(DeliveryState.PENDING, due_at=clock(), uncounted=True)
-            return
-        started_at = clock()
-        try:
-            outcome = next(outcomes)
-        except Exception:
-            # A bug in the provider. The message may have left; the others of this batch were not touched.
-            log.exception("provider.crashed", channel=channel, trace_id=delivery.trace_id)
-            outcome = Outcome(Result.UNKNOWN, code="crashed")
-            outcomes = sender.send([message for _, message in to_send[position + 1 :]])
+class _Round:
+    """The letters of one claim on their way: begun in groups, sent one after the other, recorded in groups."""
+
+    def __init__(self, sender: Channel, letters_: list[Letter], *, clock: Callable[[], datetime]) -> None:
+        self.provider_away = False
+        self._sender = sender
+        self._clock = clock
+        self._waiting = deque(letters_)
+        self._begun: deque[tuple[ledger.Claimed, datetime]] = deque()  # handed to the provider, no outcome yet
+        self._decided: list[Decided] = []
+
+    def run(self, *, last_start: float) -> None:
+        """Send until all is done, `last_start` has come or the provider is away; what was not sent is given back."""
+        feed = self._feed(last_start)
+        outcomes = self._sender.send(feed)
+        while True:
+            try:
+                outcome = next(outcomes, None)
+            except Exception:
+                # A bug in the provider. The message may have left; those behind it were not touched.
+                log.exception("provider.crashed", channel=type(self._sender).__name__)
+                outcome = Outcome(Result.UNKNOWN, code="crashed")
+                outcomes = self._sender.send(feed)
+            if outcome is None or not self._begun:
+                break
+            self._decide(outcome)
+            if outcome.provider_away:
+                self.provider_away = True
+                break
+        unsent = [*(delivery for delivery, _ in self._begun), *(delivery for delivery, _ in self._waiting)]
+        back = ledger.Verdict(DeliveryState.PENDING, due_at=self._clock(), uncounted=True)
+        if self.provider_away:
+            again = self._clock() + PAUSE
+            back = ledger.Verdict(DeliveryState.PENDING, Reason.PROVIDER_AWAY, due_at=again, uncounted=True)
+        self._decided += [(delivery, back) for delivery in unsent]
+        self._flush()
+
+    def _feed(self, last_start: float) -> Iterator[Message]:
+        """The messages, lazily: each group is marked as begun just before its first call."""
+        while self._waiting and time.monotonic() <= last_start:
+            # What must never go twice begins alone, so that a death leaves no doubt about others.
+            size = FLUSH if self._waiting[0][0].resend_unknown else 1
+            group = list(islice(self._waiting, size))
+            self._flush()
+            held = ledger.begin([delivery for delivery, _ in group])
+            for delivery, message in group:
+                if time.monotonic() > last_start:
+                    return
+                self._waiting.popleft()
+                if delivery.id in held:
+                    self._begun.append((delivery, self._clock()))
+                    yield message
+
+    def _decide(self, outcome: Outcome) -> None:
+        delivery, started_at = self._begun.popleft()
         step = retry.after(
             outcome,
             attempts=delivery.attempts,
             max_attempts=settings.MAX_ATTEMPTS,
             resend_unknown=delivery.resend_unknown,
             expires_at=delivery.expires_at,
-            now=clock(),
+            now=self._clock(),
             chance=random.random(),  # noqa: S311  jitter, not a secret
         )
-        yield delivery, ledger.Verdict(step.state, step.reason, step.due_at, outcome, started_at)
+        self._decided.append((delivery, ledger.Verdict(step.state, step.reason, step.due_at, outcome, started_at)))
+
+    def _flush(self) -> None:
+        _record(self._decided, clock=self._clock)
+        self._decided = []
 
 
 def _record(decided: list[Decided], *, clock: Callable[[], datetime]) -> None:

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import redis.asyncio
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from redis.exceptions import RedisError
 
 from core import logs
-from delivery import catchup, protocol
+from delivery import catchup, credentials, protocol
 from delivery.connection import Connection
 from notifications import inbox, live
 
@@ -26,7 +26,7 @@ log = logs.logger(__name__)
 Answer = TypeVar("Answer")
 
 THREADS = 4  # for PostgreSQL: bounds the connections of this process, whatever the number of sockets
-HEAD_CHECK = 30.0  # seconds: a lost last message has no successor that would show the hole
+CHECK = 30.0  # seconds: a lost last message has no successor that would show the hole
 SILENCE = 15.0  # seconds without even our own canary: the subscription is dead
 CANARY = 5.0
 WAIT_FOR_SUBSCRIPTION = 2.0  # seconds a new socket waits for Redis before it goes on without
@@ -48,7 +48,7 @@ class Hub:
 
     def start(self) -> None:
         """Begin to listen, to ping and to check."""
-        for loop in (self._listen, self._turn_wheel, self._check_heads_forever, self._sing):
+        for loop in (self._listen, self._turn_wheel, self._check_forever, self._sing):
             self._spawn(self._keep(loop))
 
     async def stop(self) -> None:
@@ -133,10 +133,10 @@ class Hub:
         except Exception as error:
             # It cannot stay open: it would wait for ever. The client comes back with its position.
             connection.close(code=protocol.SERVER_ERROR, reason="catching up failed")
-            if not isinstance(error, DatabaseError):
+            if not isinstance(error, Error):
                 raise
             return
-        connection.caught_up(to=found.to, frame=found.frame)
+        connection.caught_up(epoch=found.epoch, to=found.to, frame=found.frame)
 
     # --- Live ---------------------------------------------------------------------------------------------
 
@@ -216,28 +216,47 @@ class Hub:
             await asyncio.sleep(1)
             second += 1
             for connection in tuple(self._slots[(second - protocol.PONG_WITHIN) % protocol.HEARTBEAT]):
-                if connection.awaits_pong:
+                if connection.awaits_pong and not connection.busy:
                     connection.close(code=protocol.NO_PONG, reason="no pong")
             for connection in tuple(self._slots[second % protocol.HEARTBEAT]):
                 connection.awaits_pong = True
                 connection.push(protocol.ping(head=connection.position))
 
-    async def _check_heads_forever(self) -> None:
+    async def _check_forever(self) -> None:
         while True:
-            await asyncio.sleep(random.uniform(0.8, 1.2) * HEAD_CHECK)  # noqa: S311  not all hubs at once
+            await asyncio.sleep(random.uniform(0.8, 1.2) * CHECK)  # noqa: S311  not all hubs at once
+            await self._check_credentials()
             await self._check_heads()
 
     async def _check_heads(self) -> None:
-        """One query for all sockets: whoever is behind its head is healed."""
+        """One query for all sockets: whoever is behind its head is healed; who counts in another epoch starts anew."""
         try:
             heads = await self.in_thread(inbox.heads, list(self._by_user))
-        except DatabaseError as error:
+        except Error as error:
             log.warning("hub.database_away", error=str(error))
             return
-        for user_id, head in heads.items():
+        for user_id, (epoch, head) in heads.items():
             for connection in tuple(self._by_user.get(user_id, ())):
-                if connection.position < head:
+                if connection.epoch and connection.epoch != epoch:
+                    connection.close(code=protocol.RESYNC, reason="another epoch")
+                elif connection.position < head:
                     self.heal(connection)
+
+    async def _check_credentials(self) -> None:
+        """One query for all sockets: a logout nobody heard of, an expired token or a closed account ends them."""
+        open_now = {
+            connection: credentials.Who(user_id=connection.user_id, credential=connection.credential)
+            for connections in self._by_user.values()
+            for connection in connections
+        }
+        try:
+            alive = await self.in_thread(credentials.alive, list(set(open_now.values())))
+        except Error as error:
+            log.warning("hub.database_away", error=str(error))
+            return
+        for connection, who in open_now.items():
+            if who not in alive:
+                connection.close(code=protocol.LOGGED_OUT, reason="logged out")
 
     async def _sing(self) -> None:
         """A canary through Redis: when even that does not come back, `_receive` gives the subscription up."""

@@ -23,6 +23,7 @@ SERVER_ERROR = 4000
 DRAIN = 4001
 NO_PONG = 4002
 TOO_SLOW = 4003
+RESYNC = 4005
 HELLO_TIMEOUT = 4009
 INVALID_TOKEN = 4500
 BAD_PROTOCOL = 4502
@@ -42,6 +43,9 @@ class Hello(msgspec.Struct, tag="hello"):
     device: str = ""
     position: Position | None = None
     visible: bool = True
+
+    def __repr__(self) -> str:
+        return "Hello(...)"  # never what it holds
 
 
 class Ack(msgspec.Struct, tag="ack"):

@@ -11,28 +11,18 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 from core import logs
 from core.errors import AppError
-from delivery import credentials, protocol
+from delivery import commands, credentials, protocol
 from delivery.connection import Connection, Send
 from delivery.hub import Hub
-from notifications import changes
 
 log = logs.logger(__name__)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-COMMANDS = {
-    "mark_read": "read",
-    "mark_unread": "unread",
-    "mark_seen": "seen",
-    "archive": "archive",
-    "unarchive": "unarchive",
-    "delete": "delete",
-    "mark_all_read": "read",
-}
 
 
 @cache
@@ -61,23 +51,20 @@ async def notifications(scope: dict[str, Any], receive: Receive, send: Send) -> 
             raise Refused(protocol.WRONG_VERSION, f"offer the subprotocol {protocol.SUBPROTOCOL}")
         hello = await _hello(receive)
         who = await _identify(scope, hello)
-        connection = Connection(
-            id=uuid.uuid4().hex,
-            user_id=who.user_id,
-            credential=who.credential,
-            device=hello.device[:64],
-            send=send,
-        )
+        connection = Connection(id=uuid.uuid4().hex, user_id=who.user_id, credential=who.credential, send=send)
         found = await hub().join(connection, position=hello.position)
         connection.push(protocol.welcome(connection=connection.id, epoch=found.epoch, now=timezone.now()))
-        connection.caught_up(to=found.to, frame=found.frame)
+        connection.caught_up(epoch=found.epoch, to=found.to, frame=found.frame)
         while (frame := await _next(receive)) is not None:
             await _answer(connection, frame)
     except Refused as refusal:
         await _refuse(connection, send, code=refusal.code, reason=refusal.reason)
-    except DatabaseError:
+    except Error:
         log.warning("socket.database_away")
         await _refuse(connection, send, code=protocol.SERVER_ERROR, reason="database away")
+    except Exception:
+        await _refuse(connection, send, code=protocol.SERVER_ERROR, reason="server error")
+        raise
     finally:
         if connection is not None:
             hub().leave(connection)
@@ -124,44 +111,15 @@ async def _identify(scope: dict[str, Any], hello: protocol.Hello) -> credentials
 
 
 async def _answer(connection: Connection, frame: protocol.Frame) -> None:
+    connection.awaits_pong = False  # whoever speaks is alive
     match frame:
-        case protocol.Ack(seq=seq) | protocol.Pong(seq=seq):
-            connection.awaits_pong = False
-            connection.acked = max(connection.acked, min(seq, connection.position))
+        case protocol.Ack() | protocol.Pong():
+            pass
         case protocol.Resume(seq=seq):
             hub().heal(connection, position=max(0, min(seq, connection.position)))
         case protocol.Command():
-            await _obey(connection, frame)
+            connection.busy = True
+            connection.push(await hub().in_thread(commands.obey, connection.user_id, frame))
+            connection.busy = False
         case protocol.Hello():
             raise Refused(protocol.BAD_PROTOCOL, "hello comes once")
-
-
-async def _obey(connection: Connection, command: protocol.Command) -> None:
-    """Do a command. Doing it again changes nothing, so a client may send it again after a lost socket."""
-    action, ids = COMMANDS.get(command.name), command.args.get("ids")
-    if action is None:
-        known = ", ".join(COMMANDS)
-        connection.push(
-            protocol.refusal(
-                id=command.id, code="unknown_command", message=f"There is no such command. Known: {known}."
-            )
-        )
-        return
-    if command.name == "mark_all_read":
-        numbers = None
-    elif isinstance(ids, list) and len(ids) <= 500 and all(isinstance(i, str) and i.isdecimal() for i in ids):
-        numbers = [int(i) for i in ids if len(i) < 19]
-    else:
-        connection.push(
-            protocol.refusal(id=command.id, code="invalid", message="args.ids must be a list of at most 500 ids.")
-        )
-        return
-    applied = await hub().in_thread(
-        changes.apply,
-        connection.user_id,
-        action=action,
-        ids=numbers,
-        now=timezone.now(),
-        origin=command.id[:64],
-    )
-    connection.push(protocol.result(id=command.id, seq=applied.seq, data={"changed": applied.changed}))

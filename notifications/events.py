@@ -17,13 +17,14 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest
 from msgspec import UNSET
 
 from core import queue
 from core.errors import AppError, Conflict, Invalid
 from notifications import sql
-from notifications.models import Category, Delivery, Event, Notification, Topic, Type
+from notifications.models import Category, Event, Topic, Type
 from notifications.submission import Submission
 from notifications.words import IN_APP, EventState, Lane, Priority, lane_of
 
@@ -182,14 +183,15 @@ class Claimed(msgspec.Struct):
     topic_id: int | None
     everyone: bool
     cursor: int
-    start: int = 0  # the cursor as it was claimed
+    error: str
+    committed: int = 0  # the cursor as the database has it
 
 
 def claim(*, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
     """
     Take up to `limit` due events of a lane for LEASE, oldest first. Another worker's are left out, not waited for.
 
-    Attempts are counted here, before the work, so that an event that kills its worker comes to an end too.
+    Attempts are counted here, before the work, so that an event that kills its worker is known by them.
     """
     with connection.cursor() as cursor:
         cursor.execute(sql.CLAIM_EVENTS, {"lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE})
@@ -229,18 +231,34 @@ def advance(steps: Sequence[Step], *, now: datetime) -> set[uuid.UUID]:
 
 
 def release(held: Sequence[Claimed], *, now: datetime) -> None:
-    """Give back events that were not at fault: due again at once, behind what is older; no attempt is counted."""
-    mine = reduce(or_, (Q(id=event.id, token=event.token) for event in held))
-    Event.objects.filter(mine, state=EventState.PROCESSING).update(due_at=now, attempts=0)
+    """Give back events that were not at fault: due again at once, and this claim is not counted."""
+    if held:
+        mine = reduce(or_, (Q(id=event.id, token=event.token) for event in held))
+        Event.objects.filter(mine, state=EventState.PROCESSING).update(
+            due_at=now, attempts=Greatest(F("attempts") - 1, 0)
+        )
+
+
+def _mine(event: Claimed) -> QuerySet[Event]:
+    return Event.objects.filter(id=event.id, token=event.token, state=EventState.PROCESSING)
 
 
 def postpone(event: Claimed, *, error: str, now: datetime) -> None:
     """Working on it raised: try again later, or end it as failed when it was tried MAX_ATTEMPTS times."""
-    mine = Event.objects.filter(id=event.id, token=event.token, state=EventState.PROCESSING)
     if event.attempts >= settings.MAX_ATTEMPTS:
-        mine.update(state=EventState.FAILED, due_at=None, error=error[:500], processed_at=now)
+        fail(event, error=error, now=now)
     else:
-        mine.update(due_at=now + timedelta(seconds=min(300, 2**event.attempts)), error=error[:500])
+        _mine(event).update(due_at=now + timedelta(seconds=min(300, 2**event.attempts)), error=error[:500])
+
+
+def note(event: Claimed, *, error: str) -> None:
+    """Keep what went wrong, for whoever asks why it failed in the end. The lease goes on."""
+    _mine(event).update(error=error[:500])
+
+
+def fail(event: Claimed, *, error: str, now: datetime) -> None:
+    """It was tried as often as allowed: it ends here, with the reason."""
+    _mine(event).update(state=EventState.FAILED, due_at=None, error=error[:500], processed_at=now)
 
 
 def expire(event: Claimed, *, now: datetime) -> None:
@@ -248,36 +266,6 @@ def expire(event: Claimed, *, now: datetime) -> None:
     Event.objects.filter(id=event.id, token=event.token).update(
         state=EventState.CANCELLED, due_at=None, error="expired", processed_at=now
     )
-
-
-def summary(event: Event) -> dict[str, Any]:
-    """What the event's own row says of it."""
-    return {
-        "id": str(event.id),
-        "type": event.type_id,
-        "category": event.category_id,
-        "status": event.state,
-        "error": event.error,
-        "trace_id": event.trace_id,
-        "accepted_at": event.accepted_at,
-        "due_at": event.due_at,
-        "processed_at": event.processed_at,
-        "unknown_users": event.unknown_users,
-    }
-
-
-def report(event: Event) -> dict[str, Any]:
-    """What became of an event: its summary, and counts by channel and state."""
-    by_channel: dict[str, dict[str, int]] = {}
-    lines = Notification.objects.filter(event=event).aggregate(all=Count("id"), inbox=Count("rev"))
-    if lines["inbox"]:
-        by_channel[IN_APP] = {"created": lines["inbox"]}
-    deliveries = (
-        Delivery.objects.filter(notification__event=event).values_list("channel", "state").annotate(n=Count("id"))
-    )
-    for channel, state, n in deliveries:
-        by_channel.setdefault(channel, {})[state] = n
-    return summary(event) | {"recipients": lines["all"], "channels": by_channel}
 
 
 def due_lanes(*, now: datetime) -> list[Lane]:

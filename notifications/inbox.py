@@ -179,9 +179,10 @@ def open_head(user_id: int) -> None:
         InboxHead.objects.bulk_create([InboxHead(user_id=user_id, epoch=secrets.token_hex(4))], ignore_conflicts=True)
 
 
-def heads(user_ids: Sequence[int]) -> dict[int, int]:
-    """The last number of each of these people, one query."""
-    return dict(InboxHead.objects.filter(user_id__in=user_ids).values_list("user_id", "head_seq"))
+def heads(user_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """The epoch and the last number of each of these people, one query."""
+    found = InboxHead.objects.filter(user_id__in=user_ids).values_list("user_id", "epoch", "head_seq")
+    return {user_id: (epoch, seq) for user_id, epoch, seq in found}
 
 
 def counts(user_id: int) -> dict[str, Any]:

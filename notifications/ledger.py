@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Min
 
 from notifications import sql
 from notifications.models import Delivery
@@ -58,21 +57,18 @@ class Claimed(NamedTuple):
     id: int
     token: int
     attempts: int
-    lost: bool  # the last holder never recorded anything; what it held may have been sent
+    lost: bool  # the last holder had begun and never recorded anything; it may have been sent
     address: str
-    reason: str
     notification_id: int
-    user_id: int
     event_id: UUID
     trace_id: str
-    type: str
     title: str
     body: str
     action_url: str
     expires_at: datetime | None
     cancelled: bool
     resend_unknown: bool
-    handled: bool  # read or deleted by the person
+    handled: bool  # only wanted while unread, and the person has read or deleted it
 
 
 def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
@@ -87,6 +83,15 @@ def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claime
             {"channel": channel, "lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE},
         )
         return sorted((Claimed(*row) for row in cursor.fetchall()), key=lambda claimed: claimed.id)
+
+
+def begin(claimed: Sequence[Claimed]) -> set[int]:
+    """Mark deliveries just before their calls, one statement. The ids still ours; the others must not be sent."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.BEGIN_DELIVERIES, {"ids": [one.id for one in claimed], "tokens": [one.token for one in claimed]}
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +140,18 @@ class Due(NamedTuple):
 
     channel: str
     lane: Lane
-    waiting: int
-    oldest: datetime
 
 
 def due(*, now: datetime) -> list[Due]:
     """Where deliveries are waiting to be claimed, from the index of the open ones."""
-    waiting = (
+    waiting = Delivery.objects.filter(due_at__lte=now).order_by().values_list("channel", "lane").distinct()
+    return [Due(channel=channel, lane=Lane(lane)) for channel, lane in waiting]
+
+
+def end_switched_off(*, channels: Sequence[str], now: datetime) -> int:
+    """Due deliveries of a channel that is no longer configured come to an end. How many; safe to run twice."""
+    return (
         Delivery.objects.filter(due_at__lte=now)
-        .values_list("channel", "lane")
-        .annotate(n=Count("id"), oldest=Min("due_at"))
-        .order_by()
+        .exclude(channel__in=channels)
+        .update(state=DeliveryState.SUPPRESSED, reason=Reason.NOT_INSTALLED, due_at=None, ended_at=now)
     )
-    return [Due(channel=c, lane=Lane(lane), waiting=n, oldest=oldest) for c, lane, n, oldest in waiting]

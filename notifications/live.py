@@ -76,7 +76,7 @@ def publish(
 
 
 def kick(*, user_id: int, credential: str = "") -> bool:
-    """End a person's sockets: after logging out, or when the account is closed."""
+    """End a person's sockets after logging out. If it is lost, the hubs find out within CHECK (delivery/hub.py)."""
     return _send(Live(kick=Kick(user_id=user_id, credential=credential)))
 
 

@@ -39,7 +39,7 @@ SET state = 'processing', due_at = %(until)s, token = e.token + 1, attempts = e.
 FROM due WHERE e.id = due.id
 RETURNING e.id, e.token, e.attempts, e.trace_id, e.type_id, e.category_id, e.priority, e.lane, e.title, e.body,
     e.data, e.action_url, e.actor, e.object, e.tags, e.channels, e.email_if_unread_after, e.expires_at,
-    e.usernames, e.topic_id, e.everyone, e.cursor, e.cursor
+    e.usernames, e.topic_id, e.everyone, e.cursor, e.error, e.cursor
 """
 
 ADVANCE_EVENTS = """
@@ -49,6 +49,8 @@ SET cursor = greatest(e.cursor, v.cursor),
     unknown_users = CASE WHEN v.cursor > e.cursor
         THEN e.unknown_users || ARRAY(SELECT jsonb_array_elements_text(v.unknown::jsonb))::varchar[]
         ELSE e.unknown_users END,
+    -- It got on: what may have gone wrong before was not this event.
+    attempts = 1, error = '',
     state = CASE WHEN v.done THEN 'processed' ELSE e.state END,
     due_at = CASE WHEN v.done THEN NULL ELSE %(until)s END,
     processed_at = CASE WHEN v.done THEN %(now)s END
@@ -97,7 +99,7 @@ FROM unnest(%(notifications)s::bigint[], %(channels)s::text[], %(addresses)s::te
 ON CONFLICT (notification_id, channel, address) DO NOTHING
 """
 
-# `lost` is true when the last holder never recorded anything: it died, so its message may have been sent.
+# `lost` is true when the last holder had begun and never recorded anything: it died, its message may have been sent.
 CLAIM_DELIVERIES = """
 WITH due AS MATERIALIZED (
     SELECT id, notification_id, in_flight FROM notifications_delivery
@@ -105,16 +107,25 @@ WITH due AS MATERIALIZED (
     ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE notifications_delivery d
 SET due_at = %(until)s, token = d.token + 1, attempts = d.attempts + 1,
-    lost_claims = d.lost_claims + due.in_flight::int, in_flight = true
+    lost_claims = d.lost_claims + due.in_flight::int, in_flight = false
 FROM due
 JOIN notifications_notification n ON n.id = due.notification_id
 JOIN notifications_event e ON e.id = n.event_id
 JOIN notifications_type t ON t.key = e.type_id
 LEFT JOIN notifications_inboxhead h ON h.user_id = n.user_id
 WHERE d.id = due.id
-RETURNING d.id, d.token, d.attempts, due.in_flight AS lost, d.address, d.reason, n.id, n.user_id, e.id, e.trace_id,
-    e.type_id, e.title, e.body, e.action_url, e.expires_at, e.state = 'cancelled', t.resend_unknown,
-    coalesce(n.read_at IS NOT NULL OR n.rev <= h.read_watermark, false) OR n.deleted_at IS NOT NULL
+RETURNING d.id, d.token, d.attempts, due.in_flight AS lost, d.address, n.id, e.id, e.trace_id,
+    e.title, e.body, e.action_url, e.expires_at, e.state = 'cancelled', t.resend_unknown,
+    e.email_if_unread_after IS NOT NULL AND n.rev IS NOT NULL
+        AND (n.read_at IS NOT NULL OR coalesce(n.rev <= h.read_watermark, false) OR n.deleted_at IS NOT NULL)
+"""
+
+# Just before the call: from here on a death may leave a message that was sent.
+BEGIN_DELIVERIES = """
+UPDATE notifications_delivery d SET in_flight = true
+FROM unnest(%(ids)s::bigint[], %(tokens)s::int[]) AS v(id, token)
+WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending'
+RETURNING d.id
 """
 
 # Compare-and-set on (id, token): a worker whose lease was lost matches nothing. The attempt row goes in with it.

@@ -17,6 +17,8 @@ from notifications.words import Priority
 
 MAX_USERS = 10_000
 MAX_DATA_BYTES = 8 * 1024
+MAX_DATA_DEPTH = 32
+SMALLEST, LARGEST = 1e-15, 1e15
 # Years outside are a time zone away from no date at all, which neither Python nor PostgreSQL's driver can hold.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _SAFE_URL = re.compile(r"https?://[^\s\\]+|/(?![/\\])[^\s]*", re.IGNORECASE)
@@ -62,6 +64,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     def __post_init__(self) -> None:
         if self.action_url and not _followable(self.action_url):
             raise ValueError("`action_url` must start with https://, http:// or a single /")
+        _check_plain(self.data, depth=0)
         if len(msgspec.json.encode(self.data)) > MAX_DATA_BYTES:
             raise ValueError(f"`data` may have at most {MAX_DATA_BYTES} bytes as JSON")
         for name in ("send_at", "expires_at"):
@@ -80,6 +83,22 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     def due_at(self, now: datetime) -> datetime:
         """Not before this. A `send_at` in the past means now."""
         return max(self.send_at.astimezone(UTC), now) if self.send_at else now
+
+
+def _check_plain(value: Any, *, depth: int) -> None:
+    """
+    Refuse data that grows when it is stored or shown: PostgreSQL writes 1e300 out in 301 digits, and every
+    reader of deep nesting recurses. Raises ValueError.
+    """
+    if depth > MAX_DATA_DEPTH:
+        raise ValueError(f"`data` may be nested at most {MAX_DATA_DEPTH} deep")
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            _check_plain(one, depth=depth + 1)
+    elif isinstance(value, float) and value and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(f"numbers in `data` must lie between {SMALLEST} and {LARGEST}")
 
 
 def _followable(url: str) -> bool:

@@ -38,3 +38,4 @@ class Outcome:
     detail: str = ""
     provider_id: str = ""
     retry_after: timedelta | None = None
+    provider_away: bool = False  # nobody was there: other messages would fare the same

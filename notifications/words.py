@@ -48,12 +48,14 @@ class Reason(StrEnum):
     """Why we chose not to send, or to wait. Each stands on a row and in docs/glossary.md."""
 
     NOT_REQUESTED = "not_requested"  # the event or its type does not use this channel
+    NOT_INSTALLED = "not_installed"  # this installation does not have the channel
     NO_ADDRESS = "no_address"  # the person has no address on this channel
     ALREADY_READ = "already_read"  # read before the delivery was due
     EXPIRED = "expired"  # the event's expires_at has passed
     CANCELLED = "cancelled"  # the producer took the event back
     WAITING_FOR_READ = "waiting_for_read"  # goes out only if still unread at due_at
     RETRYING = "retrying"  # the provider could not take it; due_at says when next
+    PROVIDER_AWAY = "provider_away"  # its provider did not answer another message; due_at says when next
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # tried as often as allowed
     LEASE_LOST = "lease_lost"  # a worker died in the call, and the type forbids sending again
 

@@ -100,6 +100,7 @@ class Bellhop:
             "LOG_LEVEL": "INFO",
             "RATE_API": "1000000/min",
             "LEASE_SECONDS": "20",
+            "EMAIL_TIMEOUT": "2",
         } | env
         self.processes: dict[str, Process] = {}
         commands = PROCFILE | {

@@ -34,15 +34,16 @@ def process_events(*, lane: Lane, clock: Callable[[], datetime]) -> int:
     dead worker left is claimed again when its lease ends, from the cursor on.
     """
     stop_at = time.monotonic() + TIME_BOX
-    lines = 0
-    while claimed := events.claim(lane=lane, limit=AT_ONCE, now=clock()):
-        try:
-            lines += _expand(claimed, clock=clock, stop_at=stop_at)
-        except OperationalError:
-            raise  # the database is away: nobody's fault, the leases bring the events back
-        except Exception:
-            log.exception("events.chunk_failed", lane=lane, events=len(claimed))
-            lines += _one_by_one(claimed, clock=clock)
+    lines, at_once = 0, AT_ONCE
+    while claimed := events.claim(lane=lane, limit=at_once, now=clock()):
+        fresh = [event for event in claimed if event.attempts == 1]
+        suspects = [event for event in claimed if event.attempts > 1]
+        lines += _together(fresh, clock=clock, stop_at=stop_at)
+        if suspects:
+            # One of them may have ended the worker that held it. Alone, it takes nobody with it.
+            events.release(suspects[1:], now=clock())
+            lines += _alone(suspects[0], clock=clock, stop_at=stop_at)
+            at_once = 1
         if time.monotonic() > stop_at:
             if events.due_lanes(now=clock()):
                 queue.send(queue.PROCESS_EVENTS, lane=lane)
@@ -50,20 +51,33 @@ def process_events(*, lane: Lane, clock: Callable[[], datetime]) -> int:
     return lines
 
 
-def _one_by_one(claimed: list[events.Claimed], *, clock: Callable[[], datetime]) -> int:
-    """One event of the batch is bad: the others must not wait for it, and it must come to an end."""
-    lines = 0
-    for event in claimed:
-        event.cursor = event.start
-        try:
-            lines += _expand([event], clock=clock, stop_at=float("inf"))
-        except OperationalError:
-            raise
-        except Exception as error:
-            with logs.tracing(event.trace_id):
-                log.exception("event.failed", event_id=str(event.id), attempts=event.attempts)
-            events.postpone(event, error=f"{type(error).__name__}: {error}", now=clock())
-    return lines
+def _together(claimed: list[events.Claimed], *, clock: Callable[[], datetime], stop_at: float) -> int:
+    """Many events as one. If one of them is bad, each for itself: the others must not wait for it."""
+    try:
+        return _expand(claimed, clock=clock, stop_at=stop_at)
+    except OperationalError:
+        raise  # the database is away: the leases bring the events back
+    except Exception:
+        log.exception("events.chunk_failed", events=len(claimed))
+        return sum(_alone(event, clock=clock, stop_at=stop_at) for event in claimed)
+
+
+def _alone(event: events.Claimed, *, clock: Callable[[], datetime], stop_at: float) -> int:
+    """One event, from the last chunk that was committed. It must come to an end, whatever it does."""
+    event.cursor = event.committed
+    if event.attempts > settings.MAX_ATTEMPTS:
+        events.fail(event, error=event.error or "each worker that held it died", now=clock())
+        return 0
+    try:
+        return _expand([event], clock=clock, stop_at=stop_at)
+    except OperationalError as error:
+        events.note(event, error=str(error))
+        raise
+    except Exception as error:
+        with logs.tracing(event.trace_id):
+            log.exception("event.failed", event_id=str(event.id), attempts=event.attempts)
+        events.postpone(event, error=f"{type(error).__name__}: {error}", now=clock())
+        return 0
 
 
 def _expand(claimed: list[events.Claimed], *, clock: Callable[[], datetime], stop_at: float) -> int:
@@ -75,6 +89,8 @@ def _expand(claimed: list[events.Claimed], *, clock: Callable[[], datetime], sto
     waiting = list(claimed)
     for chunk in recipients.chunks(claimed, limit=settings.CHUNK):
         lines += persist(chunk, now=clock())
+        for step in chunk.steps:
+            step.event.committed = step.cursor
         done = {step.event.id for step in chunk.steps if step.done}
         waiting = [event for event in waiting if event.id not in done]
         if waiting and time.monotonic() > stop_at:

@@ -45,8 +45,12 @@ def plan(situation: Situation) -> Plan:
     visible = IN_APP in situation.requested
     if not visible:
         skipped.append((IN_APP, Reason.NOT_REQUESTED))
-    for channel in situation.available:
-        if channel not in situation.requested:
+    for channel in dict.fromkeys((*situation.available, *situation.requested)):
+        if channel == IN_APP:
+            continue
+        if channel not in situation.available:
+            skipped.append((channel, Reason.NOT_INSTALLED))
+        elif channel not in situation.requested:
             skipped.append((channel, Reason.NOT_REQUESTED))
         elif channel not in situation.reachable:
             skipped.append((channel, Reason.NO_ADDRESS))

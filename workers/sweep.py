@@ -22,6 +22,9 @@ def hint_due(*, now: datetime) -> bool:
     for due in ledger.due(now=now):
         if due.channel in settings.DELIVERY_CHANNELS:
             reached &= queue.send(queue.DELIVER, lane=due.lane, channel=due.channel)
+        else:
+            ended = ledger.end_switched_off(channels=list(settings.DELIVERY_CHANNELS), now=now)
+            log.warning("sweep.channel_switched_off", channel=due.channel, deliveries=ended)
     return reached
 
 

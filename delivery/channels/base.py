@@ -1,6 +1,6 @@
 """A channel: a way to reach a person. It decides the form of a message; a provider carries it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from notifications.values import Message, Outcome
@@ -9,12 +9,12 @@ from notifications.values import Message, Outcome
 class Provider(Protocol):
     """Who carries a channel."""
 
-    # The longest one message can take; a call starts only with more lease than this left.
+    # The longest one message can take, in seconds, with signing in; a call starts only with more lease left.
     timeout: float
 
-    def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
+    def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
         """
-        Send, and yield one Outcome per message, in order, as soon as it is known.
+        Send, and yield one Outcome per message, in order, before the next message is taken from `messages`.
 
         Never raises for a bad message or a dead server: that is an Outcome. The caller may stop early,
         and then what was not yet yielded was not sent.
@@ -32,6 +32,6 @@ class Channel:
     def timeout(self) -> float:
         return self.provider.timeout
 
-    def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
+    def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
         """As Provider.send."""
         return self.provider.send(messages)

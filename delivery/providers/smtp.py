@@ -8,7 +8,8 @@ depends on the step: before the final dot nothing was sent, after it nobody know
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
@@ -61,13 +62,31 @@ class Server:
         )
 
 
+class Deadline:
+    """A limit for several steps together: smtplib's own time-out starts anew with each reply."""
+
+    def __init__(self, client: smtplib.SMTP, seconds: float) -> None:
+        self._client = client
+        self._ends = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Let the next step take what is left. Raises TimeoutError when nothing is."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the mail server took too long")
+        if self._client.sock is not None:
+            self._client.sock.settimeout(left)
+
+
 class SMTPProvider:
     """Any SMTP server, with STARTTLS or TLS from the first byte; certificates are verified."""
 
     def __init__(self, *, server: Server, sender: str, timeout: float) -> None:
         self._server = server
         self._sender = sender
-        self.timeout = timeout
+        self._limit = timeout
+        # Reaching the server, signing in, one message: each is held to the limit as a whole.
+        self.timeout = 3 * timeout
 
     @classmethod
     def from_settings(cls) -> "SMTPProvider":
@@ -77,7 +96,7 @@ class SMTPProvider:
             timeout=settings.EMAIL_TIMEOUT,
         )
 
-    def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
+    def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
         """See delivery.channels.base.Provider.send."""
         client: smtplib.SMTP | None = None
         try:
@@ -101,13 +120,16 @@ class SMTPProvider:
         server, context = self._server, ssl.create_default_context()
         client: smtplib.SMTP
         if server.security == "tls":
-            client = smtplib.SMTP_SSL(server.host, server.port, timeout=self.timeout, context=context)
+            client = smtplib.SMTP_SSL(server.host, server.port, timeout=self._limit, context=context)
         else:
-            client = smtplib.SMTP(server.host, server.port, timeout=self.timeout)
+            client = smtplib.SMTP(server.host, server.port, timeout=self._limit)
+        deadline = Deadline(client, self._limit)
         try:
+            deadline.check()
             if server.security == "starttls":
                 client.starttls(context=context)
             if server.user:
+                deadline.check()
                 client.login(server.user, server.password)
         except BaseException:
             client.close()
@@ -121,23 +143,27 @@ class SMTPProvider:
                 Result.FAILED, code="bad_message", detail="The address or the content cannot stand in a mail."
             )
         final_dot_sent = False
+        deadline = Deadline(client, self._limit)
         try:
+            deadline.check()
             client.ehlo_or_helo_if_needed()
             for command in (
                 f"MAIL FROM:<{parseaddr(self._sender)[1]}>",
                 f"RCPT TO:<{message.address}>",
                 "DATA",
             ):
+                deadline.check()
                 code, reply = client.docmd(command)
                 if code not in (250, 251, 354):
                     client.docmd("RSET")
                     return classify(code, reply)
+            deadline.check()
             client.send(smtplib._quote_periods(content) + b".\r\n")  # type: ignore[attr-defined]
             final_dot_sent = True
             code, reply = client.getreply()
         except (OSError, smtplib.SMTPException) as error:
             result = Result.UNKNOWN if final_dot_sent else Result.RETRY
-            return Outcome(result, code="disconnected", detail=type(error).__name__)
+            return Outcome(result, code="disconnected", detail=type(error).__name__, provider_away=not final_dot_sent)
         if code == 250:
             return Outcome(Result.SENT, code="250", provider_id=_text(reply)[:255])
         return classify(code, reply)
@@ -186,14 +212,16 @@ def classify(code: int, reply: bytes) -> Outcome:
 
 
 def _refused(error: Exception) -> Outcome:
-    """The connection could not be made: nothing was sent."""
+    """The connection could not be made: nothing was sent, and nothing would be."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return Outcome(Result.CONFIG, code=str(error.smtp_code), detail="The mail server refused our sign-in.")
+        detail = "The mail server refused our sign-in."
+        return Outcome(Result.CONFIG, code=str(error.smtp_code), detail=detail, provider_away=True)
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return Outcome(Result.CONFIG, code="unsupported", detail="The mail server offers no STARTTLS or no sign-in.")
+        detail = "The mail server offers no STARTTLS or no sign-in."
+        return Outcome(Result.CONFIG, code="unsupported", detail=detail, provider_away=True)
     if isinstance(error, ssl.SSLError):
-        return Outcome(Result.CONFIG, code="tls", detail=type(error).__name__)
-    return Outcome(Result.RETRY, code="unreachable", detail=type(error).__name__)
+        return Outcome(Result.CONFIG, code="tls", detail=type(error).__name__, provider_away=True)
+    return Outcome(Result.RETRY, code="unreachable", detail=type(error).__name__, provider_away=True)
 
 
 def _leave(client: smtplib.SMTP) -> None:

@@ -33,12 +33,18 @@ class Credentials(msgspec.Struct, forbid_unknown_fields=True):
     username: str
     password: str
 
+    def __repr__(self) -> str:
+        return "Credentials(...)"  # never what it holds
+
 
 class Token(msgspec.Struct):
     """A token for the Authorization header; it is shown only once."""
 
     token: str
     expires_at: datetime | None
+
+    def __repr__(self) -> str:
+        return "Token(...)"  # never what it holds
 
 
 class WebSocketTicket(msgspec.Struct):
@@ -47,12 +53,15 @@ class WebSocketTicket(msgspec.Struct):
     ticket: str
     expires_at: datetime
 
+    def __repr__(self) -> str:
+        return "WebSocketTicket(...)"  # never what it holds
+
 
 def credential_of(request: Request) -> str:
     """What this request was authenticated with, as sockets remember it: logging it out closes them."""
     if isinstance(request.auth, AuthToken):
-        return f"token:{request.auth.digest[:32]}"
-    return f"session:{request.session.session_key}"
+        return tickets.token_credential(request.auth.digest)
+    return tickets.session_credential(request.session.session_key or "")
 
 
 class TokenView(APIView):

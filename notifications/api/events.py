@@ -16,7 +16,7 @@ from core.bodies import read
 from core.errors import AppError, Invalid, NotFound
 from core.openapi import describe
 from core.paging import Page
-from notifications import events
+from notifications import events, reports
 from notifications.models import Event
 from notifications.submission import Submission
 
@@ -117,7 +117,7 @@ class EventsView(APIView):
                 return list(rows.filter(id__gt=_uuid(after)).order_by("id")[:limit])[::-1]
             return list((rows.filter(id__lt=_uuid(before)) if before else rows).order_by("-id")[:limit])
 
-        return Page(request).respond(newest_first=newest_first, id_of=lambda event: event.id.hex, shape=events.summary)
+        return Page(request).respond(newest_first=newest_first, id_of=lambda event: event.id.hex, shape=reports.summary)
 
 
 def _uuid(text: str) -> uuid.UUID:
@@ -155,7 +155,8 @@ class BatchView(APIView):
         answers = events.accept(
             good,
             producer_id=caller(request),
-            keys=[key and f"{key}#{place}" for place in places],
+            # A character that no header can hold keeps these apart from the keys of single events.
+            keys=[key and f"{key}\x1f{place}" for place in places],
             trace_id=logs.trace_id(),
             now=timezone.now(),
         )
@@ -172,4 +173,4 @@ class EventView(APIView):
         event = Event.objects.filter(id=id, producer_id=caller(request)).first()
         if event is None:
             raise NotFound
-        return Response(events.report(event))
+        return Response(reports.report(event))

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 from django.contrib.postgres.search import SearchQuery, SearchVector
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -19,6 +20,7 @@ from core.openapi import describe
 from core.paging import Page
 from notifications import changes, inbox
 from notifications.models import Notification
+from notifications.submission import EARLIEST, LATEST
 from notifications.words import Priority
 
 
@@ -113,7 +115,7 @@ def _moment(name: str, value: str) -> datetime:
         moment = parse_datetime(value)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or not EARLIEST <= moment < LATEST:
         raise Invalid("The query is not valid: see details.", **{name: ["A time like 2026-01-31T09:00:00Z."]})
     return moment
 
@@ -198,13 +200,14 @@ class NotificationView(APIView):
     def patch(self, request: Request, id: str) -> Response:
         given = read(NotificationPatch, request.data)
         row = own(caller(request), id)
-        for wanted, yes, no in (
-            (given.seen, "seen", ""),
-            (given.read, "read", "unread"),
-            (given.archived, "archive", "unarchive"),
-        ):
-            if wanted is not None:
-                changes.apply(caller(request), action=yes if wanted else no, ids=[row.pk], now=timezone.now())
+        with transaction.atomic():
+            for wanted, yes, no in (
+                (given.seen, "seen", ""),
+                (given.read, "read", "unread"),
+                (given.archived, "archive", "unarchive"),
+            ):
+                if wanted is not None:
+                    changes.apply(caller(request), action=yes if wanted else no, ids=[row.pk], now=timezone.now())
         return Response(inbox.as_json(own(caller(request), id)))
 
     @describe("delete_notification", "Delete it", answers={204: None})

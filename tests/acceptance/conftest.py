@@ -10,7 +10,7 @@ from tests.conftest import empty
 from tests.processes import Bellhop
 from tests.waiting import wait_until
 
-RUNNING = ("sink", "web", "ws", "worker", "worker_urgent", "dispatcher")
+RUNNING = ("sink", "web", "ws", "worker", "worker_urgent", "worker_delivery", "dispatcher")
 
 
 # Of one package: another folder's tests must not meet these workers on their database.

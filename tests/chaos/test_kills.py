@@ -20,7 +20,7 @@ from tests.proxy import Proxy
 from tests.waiting import wait_until
 
 EVENTS = 2000
-ALL = ("sink", "web", "worker", "worker_urgent", "dispatcher")
+ALL = ("sink", "web", "worker", "worker_urgent", "worker_delivery", "dispatcher")
 
 
 def submit(bellhop: Bellhop, people: list[User], *, count: int = EVENTS) -> None:
@@ -54,9 +54,10 @@ def test_worker_killed_in_the_middle(bellhop: Bellhop, people: list[User]) -> No
     bellhop.start(*ALL)
     submit(bellhop, people)
     wait_until(lambda: len(bellhop.mails()) > 100, what="the workers being busy")
-    bellhop["worker"].kill()
+    for name in ("worker", "worker_delivery"):
+        bellhop[name].kill()
     in_flight = Delivery.objects.filter(in_flight=True).count()
-    bellhop.start("worker")
+    bellhop.start("worker", "worker_delivery")
     assert_nothing_lost(bellhop)
     assert sum(ledger.assert_mail_complete(bellhop).values()) <= in_flight
 
@@ -119,12 +120,12 @@ def test_web_killed_between_commit_and_hint(bellhop: Bellhop, people: list[User]
         rest.call(bellhop, "POST", "/events", body, token=token)
     assert killed.wait(5)
     assert Event.objects.get().state == "accepted"
-    bellhop.start("worker", "dispatcher")
+    bellhop.start("worker", "worker_delivery", "dispatcher")
     assert_nothing_lost(bellhop, count=1)
 
 
 def test_worker_killed_between_commit_and_publish(bellhop: Bellhop, people: list[User], proxy: Proxy) -> None:
-    bellhop.start("sink", "web", "worker", "dispatcher")
+    bellhop.start("sink", "web", "worker", "worker_delivery", "dispatcher")
     killed = threading.Event()
 
     def kill_at_publish(piece: bytes) -> bool:
@@ -143,18 +144,20 @@ def test_worker_killed_between_commit_and_publish(bellhop: Bellhop, people: list
 
 
 def test_worker_frozen_longer_than_its_lease_records_nothing(bellhop: Bellhop, people: list[User]) -> None:
-    bellhop.start("sink", "web", "worker", "dispatcher")
+    bellhop.start("sink", "web", "worker", "worker_delivery", "dispatcher")
     submit(bellhop, people, count=500)
     wait_until(lambda: len(bellhop.mails()) > 20, what="the worker being busy")
-    bellhop["worker"].signal(signal.SIGSTOP)
+    bellhop["worker_delivery"].signal(signal.SIGSTOP)
     held = set(Delivery.objects.filter(in_flight=True).values_list("pk", flat=True))
     assert held
-    bellhop.add("second", PROCFILE["worker"].replace("worker@", "second@"))
+    bellhop.add("second", PROCFILE["worker_delivery"].replace("delivery@", "second@"))
     bellhop.start("second")
     ledger.wait_until_settled()
     recorded = list(Attempt.objects.filter(delivery_id__in=held).order_by("pk").values_list("delivery_id", "token"))
-    bellhop["worker"].signal(signal.SIGCONT)
-    wait_until(lambda: "delivery.lease_lost" in bellhop["worker"].log.read_text(), what="the frozen worker going on")
+    bellhop["worker_delivery"].signal(signal.SIGCONT)
+    wait_until(
+        lambda: "delivery.lease_lost" in bellhop["worker_delivery"].log.read_text(), what="the frozen worker going on"
+    )
     assert_nothing_lost(bellhop, count=500)
     assert (
         list(Attempt.objects.filter(delivery_id__in=held).order_by("pk").values_list("delivery_id", "token"))

@@ -28,7 +28,7 @@ class Killer:
         (line,) = [one for one in envelope.content.splitlines() if one.lower().startswith(b"message-id:")]
         self.message_ids.append(line.decode())
         if not self.killed.is_set():
-            self._bellhop["worker"].kill()
+            self._bellhop["worker_delivery"].kill()
             self.killed.set()
         return "250 stored"
 
@@ -51,13 +51,13 @@ def must_not_repeat(committed: None) -> Iterator[None]:
 
 def send_one(bellhop: Bellhop, killer: Killer, *, type: str, to: User) -> None:
     """One event whose mail is taken by the server just as the worker dies; then a new worker comes."""
-    bellhop.start("web", "worker", "dispatcher")
+    bellhop.start("web", "worker", "worker_delivery", "dispatcher")
     body = {"type": type, "recipients": {"users": [to.username]}}
     assert rest.call(bellhop, "POST", "/events", body, token=bellhop.token("producer")).status == 202
     assert killer.killed.wait(30)
     assert list(Delivery.objects.values_list("state", "in_flight", "lost_claims")) == [("pending", True, 0)]
     assert not Attempt.objects.exists()
-    bellhop.start("worker")
+    bellhop.start("worker_delivery")
     ledger.wait_until_settled()
 
 
@@ -67,7 +67,7 @@ def test_the_second_mail_has_the_same_key_and_is_counted(bellhop: Bellhop, kille
     assert len(set(killer.message_ids)) == 1
     assert list(Delivery.objects.values_list("state", "attempts", "lost_claims")) == [("sent", 2, 1)]
     assert list(Attempt.objects.values_list("token", "result")) == [(2, "sent")]
-    assert '"duplicate_suspected": true' in bellhop["worker"].log.read_text()
+    assert '"duplicate_suspected": true' in bellhop["worker_delivery"].log.read_text()
 
 
 def test_a_type_that_forbids_it_is_not_sent_again(
@@ -80,7 +80,7 @@ def test_a_type_that_forbids_it_is_not_sent_again(
 
 def test_postgres_ends_every_connection(bellhop: Bellhop, people: list[User]) -> None:
     """As a restart or a failover does. Everything goes on by itself, and nothing is lost."""
-    bellhop.start("sink", "web", "ws", "worker", "worker_urgent", "dispatcher")
+    bellhop.start("sink", "web", "ws", "worker", "worker_urgent", "worker_delivery", "dispatcher")
     token = bellhop.token("producer")
 
     def post(number: int) -> rest.Answer:

@@ -48,6 +48,12 @@ def deliver(*, now: datetime = NOW) -> int:
     return dispatch.deliver(channel="email", lane=Lane.NORMAL, clock=lambda: now)
 
 
+def die_in_the_call(*, now: datetime = NOW) -> None:
+    """A worker claims, begins the call, and is never heard of again."""
+    claimed = ledger.claim(channel="email", lane=Lane.NORMAL, limit=1, now=now)
+    assert len(ledger.begin(claimed)) == 1
+
+
 def states() -> list[tuple[str, str, datetime | None, int]]:
     return list(Delivery.objects.order_by("pk").values_list("state", "reason", "due_at", "attempts"))
 
@@ -114,7 +120,7 @@ def test_attempts_come_to_an_end(producer: User, server: mail.MailServer) -> Non
 def test_what_kills_every_worker_comes_to_an_end_too(producer: User, server: mail.MailServer) -> None:
     due(producer, "alice")
     for n in range(settings.MAX_ATTEMPTS):
-        assert len(ledger.claim(channel="email", lane=Lane.NORMAL, limit=1, now=NOW + n * settings.LEASE)) == 1
+        die_in_the_call(now=NOW + n * settings.LEASE)
     assert deliver(now=NOW + settings.MAX_ATTEMPTS * settings.LEASE) == 1
     assert states() == [("failed", "attempts_exhausted", None, settings.MAX_ATTEMPTS)]
     assert (attempts(), Delivery.objects.get().lost_claims, server.received) == ([], settings.MAX_ATTEMPTS, [])
@@ -149,7 +155,7 @@ def test_a_worker_that_died_in_the_call_is_an_end_for_what_must_not_arrive_twice
     producer: User, server: mail.MailServer
 ) -> None:
     due(producer, "alice")
-    ledger.claim(channel="email", lane=Lane.NORMAL, limit=1, now=NOW)
+    die_in_the_call()
     deliver(now=NOW + settings.LEASE)
     assert states() == [("unknown", "lease_lost", None, 1)]
     assert (server.received, Delivery.objects.get().lost_claims) == ([], 1)
@@ -157,7 +163,7 @@ def test_a_worker_that_died_in_the_call_is_an_end_for_what_must_not_arrive_twice
 
 def test_a_worker_that_died_in_the_call_is_followed_by_another(producer: User, server: mail.MailServer) -> None:
     due(producer, "alice")
-    ledger.claim(channel="email", lane=Lane.NORMAL, limit=1, now=NOW)
+    die_in_the_call()
     assert deliver(now=NOW + settings.LEASE) == 1
     assert states() == [("sent", "", None, 2)]
     assert (len(server.received), Delivery.objects.get().lost_claims, attempts()) == (1, 1, [(2, "sent", "250")])
@@ -199,6 +205,25 @@ def test_no_retry_is_planned_past_the_expiry(producer: User, server: mail.MailSe
     due(producer, "later", expires_at="2026-03-02T12:00:30Z")
     deliver()
     assert states() == [("failed", "expired", None, 1)]
+
+
+@pytest.mark.usefixtures("never_twice")
+def test_a_worker_that_died_before_the_call_leaves_no_doubt(producer: User, server: mail.MailServer) -> None:
+    due(producer, "alice")
+    ledger.claim(channel="email", lane=Lane.NORMAL, limit=1, now=NOW)
+    deliver(now=NOW + settings.LEASE)
+    assert (states(), len(server.received)) == ([("sent", "", None, 2)], 1)
+    assert Delivery.objects.get().lost_claims == 0
+
+
+def test_while_nobody_is_there_the_rest_of_a_claim_waits_uncounted(producer: User, server: mail.MailServer) -> None:
+    due(producer, "alice", "bob", "carol")
+    server.stop()
+    assert deliver() == 3
+    assert [(s, a) for s, _, _, a in states()] == [("pending", 1), ("pending", 0), ("pending", 0)]
+    rest = Delivery.objects.exclude(address="alice@example.com")
+    assert set(rest.values_list("due_at", "in_flight", "lost_claims")) == {(NOW + dispatch.PAUSE, False, 0)}
+    assert attempts() == [(1, "retry", "unreachable")]
 
 
 def test_what_was_not_begun_in_time_is_given_back_uncounted(

@@ -42,12 +42,9 @@ def test_a_claim_counts_leases_and_tells_what_the_message_needs(producer: User) 
             attempts=1,
             lost=False,
             address="user0@example.com",
-            reason="",
             notification_id=before.notification_id,
-            user_id=before.notification.user_id,
             event_id=event.id,
             trace_id="trace-of-the-test",
-            type="task.assigned",
             title="Title",
             body="",
             action_url="",
@@ -58,7 +55,7 @@ def test_a_claim_counts_leases_and_tells_what_the_message_needs(producer: User) 
         )
     ]
     held = Delivery.objects.get()
-    assert (held.state, held.token, held.attempts, held.in_flight, held.due_at) == ("pending", 1, 1, True, LATER)
+    assert (held.state, held.token, held.attempts, held.in_flight, held.due_at) == ("pending", 1, 1, False, LATER)
     assert claim() == []
     assert claim(now=LATER - timedelta(microseconds=1)) == []
 
@@ -90,6 +87,7 @@ def test_a_verdict_without_a_call_writes_no_attempt_and_gives_the_count_back(pro
 def test_a_stale_token_writes_nothing(producer: User) -> None:
     deliveries(producer)
     (slow,) = claim()
+    assert ledger.begin([slow]) == {slow.id}
     (quick,) = claim(now=LATER)
     assert (quick.token, quick.attempts, quick.lost) == (2, 2, True)
     before = Delivery.objects.values().get()
@@ -120,7 +118,28 @@ def test_every_claim_that_ended_without_a_record_is_counted(producer: User) -> N
     for n in range(4):
         (held,) = claim(now=NOW + n * settings.LEASE)
         assert (held.lost, held.attempts) == (n > 0, n + 1)
+        assert ledger.begin([held]) == {held.id}
     assert Delivery.objects.get().lost_claims == 3
+
+
+def test_a_claim_that_ended_before_its_call_began_is_no_loss(producer: User) -> None:
+    deliveries(producer)
+    claim()
+    (again,) = claim(now=LATER)
+    assert (again.lost, Delivery.objects.get().lost_claims) == (False, 0)
+
+
+def test_only_the_holder_may_begin(producer: User) -> None:
+    deliveries(producer, 3)
+    slow = claim()
+    quick = claim(now=LATER, limit=1)
+    taken = {held.id for held in quick}
+    assert ledger.begin(slow) == {held.id for held in slow} - taken
+    assert Delivery.objects.filter(in_flight=True).count() == 2
+    assert ledger.begin(quick) == taken
+    ledger.record([(quick[0], SENT)], now=LATER)
+    assert ledger.begin(quick) == set()
+    assert ledger.begin([]) == set()
 
 
 def test_nothing_to_record_asks_nothing() -> None:
@@ -154,7 +173,7 @@ def test_claimers_at_once_share_nothing_and_leave_nothing(producer: User) -> Non
         thread.join()
     ids = [held.id for held_at_once in claims for held in held_at_once]
     assert len(ids) == len(set(ids)) == 200
-    assert Delivery.objects.filter(token=1, attempts=1, in_flight=True).count() == 200
+    assert Delivery.objects.filter(token=1, attempts=1, due_at=LATER).count() == 200
 
 
 def test_the_oldest_of_its_lane_and_channel_come_first(producer: User) -> None:
@@ -174,19 +193,37 @@ def test_what_is_due_by_channel_and_lane(producer: User) -> None:
     deliveries(producer, 3)
     Delivery.objects.filter(address="user0@example.com").update(due_at=NOW - timedelta(seconds=5))
     Delivery.objects.filter(address="user1@example.com").update(due_at=NOW + timedelta(seconds=5))
-    waiting = [ledger.Due("email", Lane.NORMAL, 2, NOW - timedelta(seconds=5))]
-    assert ledger.due(now=NOW) == waiting
+    assert ledger.due(now=NOW) == [ledger.Due("email", Lane.NORMAL)]
+    assert ledger.due(now=NOW - timedelta(seconds=6)) == []
 
 
+def test_what_is_due_on_a_channel_that_is_gone_comes_to_an_end(producer: User) -> None:
+    deliveries(producer, 3)
+    first, second, _ = Delivery.objects.order_by("pk")
+    Delivery.objects.filter(pk__in=[first.pk, second.pk]).update(channel="pigeon")
+    Delivery.objects.filter(pk=second.pk).update(due_at=LATER)
+    assert [ledger.end_switched_off(channels=["email"], now=NOW) for _ in range(2)] == [1, 0]
+    rows = list(Delivery.objects.order_by("pk").values_list("state", "reason", "due_at", "ended_at"))
+    assert rows == [
+        ("suppressed", "not_installed", None, NOW),
+        ("pending", "", LATER, None),
+        ("pending", "", NOW, None),
+    ]
+
+
+@pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("way", ["read", "read_all", "delete", "seen", "archive"])
-def test_a_claim_knows_what_the_person_has_done(producer: User, way: str) -> None:
-    deliveries(producer)
-    user_id = Delivery.objects.get().notification.user_id
+def test_a_claim_knows_whether_it_was_only_wanted_while_unread(producer: User, way: str, waits: bool) -> None:
+    factories.user("alice")
+    accept(producer, submission("alice", email_if_unread_after=60 if waits else None))
+    factories.process()
+    user_id = User.objects.get(username="alice").pk
     if way == "read_all":
         inbox.read_all(user_id, now=NOW)
     else:
         inbox.change(user_id, action=way, ids=None, now=NOW)
-    assert [held.handled for held in claim()] == [way in ("read", "read_all", "delete")]
+    (held,) = claim(now=NOW + timedelta(seconds=60))
+    assert held.handled == (waits and way in ("read", "read_all", "delete"))
 
 
 def test_a_claim_knows_the_type_and_the_events_end(producer: User) -> None:

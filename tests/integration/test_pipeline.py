@@ -88,6 +88,7 @@ def test_a_channel_that_is_gone_from_the_settings_stops_nobody(producer: User, a
     Event.objects.update(channels=["pigeon", "in_app"])
     assert run() == 1
     assert (Event.objects.get().state, Delivery.objects.count()) == ("processed", 0)
+    assert Notification.objects.get().skipped == {"email": "not_requested", "pigeon": "not_installed"}
 
 
 def test_workers_at_once_share_nothing_and_leave_nothing(producer: User, alice: User) -> None:

@@ -1,9 +1,11 @@
 """A Celery message is a hint that may be lost. So Celery stays in four files, and time is a `due_at` on a row."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from core import queue
 from core.celery import app
 from notifications.words import Lane
 from tests.rules import tree
@@ -53,7 +55,10 @@ def test_tasks_are_thin() -> None:
 
 
 def test_the_lanes_are_the_queues() -> None:
-    assert set(app.conf.task_queues) == {lane.value for lane in Lane}
+    used = {queue.queue_of(task, lane) for task in (queue.PROCESS_EVENTS, queue.DELIVER) for lane in Lane}
+    assert set(app.conf.task_queues) == used == {*Lane, "deliver_urgent", "deliver"}
+    read = {name for line in tree.text("Procfile").splitlines() for name in re.findall(r"-Q (\S+)", line)}
+    assert set(",".join(read).split(",")) == used
 
 
 def test_what_is_looked_for_is_found() -> None:

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from delivery import protocol, sockets
+from delivery import commands, protocol
 from notifications import values, words
 from notifications.api import notifications as inbox_api
 from notifications.api import urls
@@ -93,7 +93,7 @@ def test_every_frame_command_and_close_code_is_in_the_protocol() -> None:
     codes = {value for value in vars(protocol).values() if isinstance(value, int) and 4000 <= value < 5000}
     assert len(codes) > 5
     assert codes - {int(code) for code in re.findall(r"^\| (4\d{3}) \|", page, re.MULTILINE)} == set()
-    assert {name for name in sockets.COMMANDS if f"`{name}`" not in page} == set()
+    assert {name for name in commands.COMMANDS if f"`{name}`" not in page} == set()
 
 
 def test_every_path_and_filter_is_in_the_api_page() -> None:

@@ -17,7 +17,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"DATABASES": {"default": REMOTE | {"OPTIONS": {"sslmode": "require"}}}}, "so that the connection is verified"),
     ({"RATE_API": "many"}, "RATE_API must look like 600/min"),
     ({"RATE_LOGIN": "0/min"}, "RATE_LOGIN must look like 600/min"),
-    ({"EMAIL_TIMEOUT": 60}, "LEASE_SECONDS must be at least 120"),
+    ({"EMAIL_TIMEOUT": 60}, "LEASE_SECONDS is too short for EMAIL_TIMEOUT"),
     ({"ALLOWED_ORIGINS": ["https://a.example/path"]}, "'https://a.example/path' must be scheme, host and port only"),
     ({"EMAIL_URL": "mail://bellhop:hunter2@host:25"}, "Channel 'email': EMAIL_URL must look like smtp://host:25"),
     (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from delivery import protocol
-from delivery.connection import AT_ONCE, LARGEST_BACKLOG, REORDER, Connection
+from delivery.connection import AT_ONCE, FAREWELL, LARGEST_BACKLOG, REORDER, Connection
 
 
 def change(seq: int) -> tuple[int, str]:
@@ -22,8 +22,10 @@ class Peer:
         self.gate = asyncio.Event()
         self.gate.set()
         self.gone = False
+        self.transport = self  # as uvicorn's protocol, whose method `send` is, has one
+        self.aborted = 0
         self.healed: list[int] = []
-        self.connection = Connection(id="c", user_id=1, credential="token:x", device="d", send=self.send)
+        self.connection = Connection(id="c", user_id=1, credential="token:x", send=self.send)
         self.connection.heal = lambda connection: self.healed.append(connection.position)
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -33,8 +35,11 @@ class Peer:
             await self.gate.wait()
         self.messages.append(message)
 
+    def abort(self) -> None:
+        self.aborted += 1
+
     def started(self, *, at: int = 0) -> "Peer":
-        self.connection.caught_up(to=at, frame='{"sync":true}')
+        self.connection.caught_up(epoch="e", to=at, frame='{"sync":true}')
         self.messages.clear()
         return self
 
@@ -116,7 +121,7 @@ async def test_what_comes_during_the_snapshot_is_held_until_it_has_been_sent(pee
     peer.connection.offer([change(4), change(6)])
     peer.connection.offer([change(5)])
     assert peer.messages == []
-    peer.connection.caught_up(to=4, frame='{"sync":true}')
+    peer.connection.caught_up(epoch="e", to=4, frame='{"sync":true}')
     assert peer.messages[0]["text"] == '{"sync":true}'
     assert peer.seqs == [5, 6]
 
@@ -139,7 +144,7 @@ async def test_healing_brings_what_was_missing_and_then_what_was_held(peer: Peer
     await clock.advance(REORDER + 0.01)
     peer.connection.catching_up = True  # as the hub does before it reads
     peer.connection.offer([change(6)])
-    peer.connection.caught_up(to=4, frame='{"sync":true}')
+    peer.connection.caught_up(epoch="e", to=4, frame='{"sync":true}')
     assert peer.messages[0]["text"] == '{"sync":true}'
     assert peer.seqs == [5, 6]
     await clock.advance(10)
@@ -183,23 +188,33 @@ async def test_frames_keep_their_order_behind_a_send_that_waits(peer: Peer) -> N
     assert peer.seqs == [1, 2, 3]
 
 
-async def test_a_reader_too_slow_to_follow_is_closed_and_what_waits_for_it_is_bounded(peer: Peer) -> None:
+async def test_a_reader_too_slow_to_follow_is_cut_off_and_what_waits_for_it_is_bounded(peer: Peer) -> None:
     peer.started()
     peer.gate.clear()
     frame = "x" * 1024
     peer.connection.push("first")
     for _ in range(LARGEST_BACKLOG // 1024):
         peer.connection.push(frame)
-    assert not peer.connection.closed
+    assert (peer.connection.closed, peer.aborted) == (False, 0)
     peer.connection.push(frame)
-    assert peer.connection.closed
+    assert (peer.connection.closed, peer.aborted) == (True, 1)
     peer.connection.push("too late")
     peer.connection.offer([change(1)])
     await peer.reads_everything()
-    assert peer.messages == [
-        {"type": "websocket.send", "text": "first"},
-        {"type": "websocket.close", "code": 4003, "reason": "too slow"},
-    ]
+    assert peer.messages == []
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_does_not_take_the_goodbye_is_cut_off(peer: Peer, clock: Clock, reads: bool) -> None:
+    peer.started()
+    peer.gate.clear()
+    peer.connection.push("first")
+    peer.connection.close(code=4001, reason="drain")
+    if reads:
+        await peer.reads_everything()
+        peer.connection.forget()  # as the hub does when the socket has ended
+    await clock.advance(FAREWELL + 1)
+    assert (len(peer.messages), peer.aborted) == ((3, 0) if reads else (0, 1))
 
 
 async def test_what_was_written_no_longer_counts_as_waiting(peer: Peer) -> None:

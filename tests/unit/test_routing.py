@@ -10,6 +10,7 @@ from notifications.words import IN_APP, Lane, Priority, Reason, lane_of
 from workers.routing import Leg, Plan, Situation, plan
 
 NOT_ASKED, NO_ADDRESS = Reason.NOT_REQUESTED, Reason.NO_ADDRESS
+NEITHER = (("email", NOT_ASKED), ("push", NOT_ASKED))
 LATER = Leg("email", timedelta(seconds=300), Reason.WAITING_FOR_READ)
 
 
@@ -26,6 +27,7 @@ LATER = Leg("email", timedelta(seconds=300), Reason.WAITING_FOR_READ)
         # Only the mail waits.
         (("in_app", "email", "push"), {"email", "push"}, 300, True, (LATER, Leg("push")), ()),
         (("in_app", "push"), {"email"}, None, True, (), (("email", NOT_ASKED), ("push", NO_ADDRESS))),
+        (("in_app", "pigeon"), {"pigeon"}, None, True, (), (*NEITHER, ("pigeon", Reason.NOT_INSTALLED))),
         ((), {"email"}, None, False, (), (("in_app", NOT_ASKED), ("email", NOT_ASKED), ("push", NOT_ASKED))),
     ],
 )
@@ -56,7 +58,7 @@ def test_every_channel_is_planned_or_skipped_and_never_both(
     made = plan(Situation(tuple(requested), tuple(available), reachable, unread_after))
     planned = [leg.channel for leg in made.legs] + ([IN_APP] if made.visible else [])
     left_out = [channel for channel, _ in made.skipped]
-    assert sorted(planned + left_out) == sorted([IN_APP, *available])
+    assert sorted(planned + left_out) == sorted({IN_APP, *available, *requested})
     assert all(leg.channel in requested and leg.channel in reachable for leg in made.legs)
 
 

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from django.utils import timezone
 
 from core import logs
@@ -27,7 +27,7 @@ class Command(BaseCommand):
             close_old_connections()
             try:
                 sweep.tick(clock=timezone.now)
-            except DatabaseError as error:
+            except Error as error:
                 # PostgreSQL restarting is an operator's doing, not a bug: look again in a second.
                 log.warning("dispatcher.database_away", error=str(error))
             stop.wait(INTERVAL)
