@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+from websockets.exceptions import ConnectionClosed
+
 from core import embedded
 from core.models import User
 from notifications.models import Notification
@@ -91,3 +94,17 @@ async def test_a_cut_subscription_misses_nothing(bellhop: Bellhop, people: list[
             await client.until(lambda number=number: client.seq == number)
         assert [item["title"] for item in client.items.values()] == [f"number {n}" for n in range(1, 6)]
         assert client.counts == {"unread": 5, "unseen": 5}
+
+
+async def test_a_logout_nobody_heard_of_ends_the_socket_all_the_same(
+    bellhop: Bellhop, people: list[User], proxy: Proxy
+) -> None:
+    bellhop.start("web", "ws")
+    token = bellhop.token("user0")
+    client = Client(bellhop, token)
+    async with client:
+        proxy.on_request = lambda piece: b"PUBLISH" not in piece
+        assert rest.call(bellhop, "POST", "/auth/logout", token=token).status == 204
+        with pytest.raises(ConnectionClosed):
+            await client.until(lambda: False, within=60)
+    assert (client.frames[-1]["type"], client.frames[-1]["code"]) == ("bye", 4506)
