@@ -6,8 +6,10 @@ from django.db import connection, transaction
 
 from delivery import protocol
 from notifications import inbox
+from notifications.models import InboxHead
 
 FURTHEST = 500  # changed lines; further behind, a fresh page is smaller than the difference
+LARGEST_DELTA = 1024 * 1024  # characters, for the same reason
 PAGE = 50
 
 
@@ -31,26 +33,38 @@ def read(user_id: int, *, position: protocol.Position | None) -> CaughtUp:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         head = inbox.head(user_id)
-        rows = None
-        if position and position.epoch == head.epoch and 0 <= position.seq <= head.head_seq:
-            rows = inbox.since(user_id, seq=position.seq, limit=FURTHEST + 1)
-        delta = rows is not None and len(rows) <= FURTHEST
-        if rows is None or not delta:
-            rows = list(inbox.visible(user_id).order_by("-pk")[: PAGE + 1])
-        more = not delta and len(rows) > PAGE
-        # A fresh start brings every line as it is; only what the client holds must be told.
-        marks = inbox.read_marks(user_id, after=position.seq) if delta and position else []
-        items = [inbox.as_json(row) for row in (rows[:PAGE] if more else rows)]
-    return CaughtUp(
-        epoch=head.epoch,
+        known = position is not None and position.epoch == head.epoch and 0 <= position.seq <= head.head_seq
+        frame = _delta(head, position.seq) if known and position else None
+        if frame is None or len(frame) > LARGEST_DELTA:
+            frame = _reset(head)
+    return CaughtUp(epoch=head.epoch, to=head.head_seq, frame=frame)
+
+
+def _delta(head: InboxHead, seq: int) -> str | None:
+    """What changed after `seq`; None when that is too much."""
+    rows = inbox.since(head.user_id, seq=seq, limit=FURTHEST + 1)
+    if len(rows) > FURTHEST:
+        return None
+    return protocol.sync(
+        mode="delta",
+        start=seq,
         to=head.head_seq,
-        frame=protocol.sync(
-            mode="delta" if delta else "reset",
-            start=position.seq if delta and position else 0,
-            to=head.head_seq,
-            items=items,
-            counts={"unread": head.unread, "unseen": head.unseen},
-            more=more,
-            read_all=marks,
-        ),
+        items=[inbox.as_json(row) for row in rows],
+        counts={"unread": head.unread, "unseen": head.unseen},
+        more=False,
+        read_all=inbox.read_marks(head.user_id, after=seq),
+    )
+
+
+def _reset(head: InboxHead) -> str:
+    """The newest page, which replaces what the client has."""
+    rows = list(inbox.visible(head.user_id).order_by("-pk")[: PAGE + 1])
+    return protocol.sync(
+        mode="reset",
+        start=0,
+        to=head.head_seq,
+        items=[inbox.as_json(row) for row in rows[:PAGE]],
+        counts={"unread": head.unread, "unseen": head.unseen},
+        more=len(rows) > PAGE,
+        read_all=[],  # every line is as it is
     )

@@ -22,7 +22,6 @@ WINDOW = 256
 SERVER_ERROR = 4000
 DRAIN = 4001
 NO_PONG = 4002
-TOO_SLOW = 4003
 RESYNC = 4005
 HELLO_TIMEOUT = 4009
 INVALID_TOKEN = 4500
@@ -141,6 +140,11 @@ def event(
 def events(frames: Sequence[str]) -> str:
     """Several `event` frames that were waiting anyway, as one."""
     return f'{{"type":"events","events":[{",".join(frames)}]}}'
+
+
+def lag(*, head: int) -> str:
+    """Pushing has stopped at a slow reader; one `sync` follows when it has read what was sent."""
+    return f'{{"type":"lag","head":{head}}}'
 
 
 def ping(*, head: int) -> str:

@@ -17,8 +17,9 @@ from django.utils import timezone
 from core import logs
 from core.errors import AppError
 from delivery import commands, credentials, protocol
-from delivery.connection import Connection, Send
+from delivery.connection import Connection
 from delivery.hub import Hub
+from delivery.outbox import Send
 
 log = logs.logger(__name__)
 

@@ -64,6 +64,8 @@ class Client:
             case "events":
                 for event in frame["events"]:
                     self._event(event)
+            case "lag":
+                assert self.seq < frame["head"]
             case "ping":
                 await self.send({"type": "pong", "seq": (self.position or {}).get("seq", 0)})
         return frame

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from delivery import protocol
-from delivery.connection import AT_ONCE, FAREWELL, LARGEST_BACKLOG, REORDER, Connection
+from delivery.connection import AT_ONCE, REORDER, Connection
+from delivery.outbox import FAREWELL, LARGEST, SLOWEST
 
 
 def change(seq: int) -> tuple[int, str]:
@@ -188,20 +189,57 @@ async def test_frames_keep_their_order_behind_a_send_that_waits(peer: Peer) -> N
     assert peer.seqs == [1, 2, 3]
 
 
-async def test_a_reader_too_slow_to_follow_is_cut_off_and_what_waits_for_it_is_bounded(peer: Peer) -> None:
+def large(seq: int) -> tuple[int, str]:
+    """A change of which AT_ONCE joined are a tenth of what may wait."""
+    return seq, json.dumps({"seq": seq, "body": "x" * (LARGEST // AT_ONCE // 10)})
+
+
+async def test_a_reader_too_slow_to_follow_lags_and_what_waits_for_it_is_bounded(peer: Peer, clock: Clock) -> None:
     peer.started()
     peer.gate.clear()
-    frame = "x" * 1024
-    peer.connection.push("first")
-    for _ in range(LARGEST_BACKLOG // 1024):
-        peer.connection.push(frame)
+    peer.connection.offer([large(1)])  # in the hands of the socket
+    for start in range(2, 2000, AT_ONCE):
+        peer.connection.offer([large(seq) for seq in range(start, start + AT_ONCE)])
+    assert not peer.connection.closed
+    assert peer.connection.position == 1  # the rest was dropped, and stands in PostgreSQL
+    assert peer.healed == []
+    peer.connection.caught_up(epoch="e", to=5000, frame="a snapshot that was on its way")
+    await peer.reads_everything()
+    assert [json.loads(m["text"])["type"] for m in peer.messages[1:]] == ["lag"]
+    assert peer.seqs == [1]
+    assert peer.healed == [1]  # one delta, from the last change it has
+    await clock.advance(SLOWEST + 1)
     assert (peer.connection.closed, peer.aborted) == (False, 0)
-    peer.connection.push(frame)
+
+
+async def test_a_burst_larger_than_what_may_wait_is_no_end_for_who_reads(peer: Peer) -> None:
+    peer.started()
+    peer.connection.offer([large(seq) for seq in range(1, 2001)])
+    assert peer.seqs == list(range(1, 2001))
+    assert (peer.connection.closed, peer.healed) == (False, [])
+
+
+async def test_who_takes_nothing_is_cut_off(peer: Peer, clock: Clock) -> None:
+    peer.started()
+    peer.gate.clear()
+    peer.connection.offer([large(seq) for seq in range(1, 2001)])
+    assert (peer.connection.closed, peer.aborted) == (False, 0)
+    await clock.advance(SLOWEST + 1)
     assert (peer.connection.closed, peer.aborted) == (True, 1)
     peer.connection.push("too late")
-    peer.connection.offer([change(1)])
     await peer.reads_everything()
     assert peer.messages == []
+
+
+async def test_who_asks_much_and_reads_nothing_is_cut_off(peer: Peer) -> None:
+    peer.started()
+    peer.gate.clear()
+    peer.connection.push("first")
+    for _ in range(LARGEST // 1024):
+        peer.connection.push("x" * 1024)
+    assert (peer.connection.closed, peer.aborted) == (False, 0)
+    peer.connection.push("x" * 1024)
+    assert (peer.connection.closed, peer.aborted) == (True, 1)
 
 
 @pytest.mark.parametrize("reads", [True, False])
@@ -219,7 +257,7 @@ async def test_who_does_not_take_the_goodbye_is_cut_off(peer: Peer, clock: Clock
 
 async def test_what_was_written_no_longer_counts_as_waiting(peer: Peer) -> None:
     peer.started()
-    half = "x" * (LARGEST_BACKLOG // 2)
+    half = "x" * (LARGEST // 2)
     for _ in range(5):
         peer.gate.clear()
         peer.connection.push(half)
