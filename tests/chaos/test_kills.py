@@ -108,8 +108,8 @@ def test_web_killed_between_commit_and_hint(bellhop: Bellhop, people: list[User]
 
     def kill_at_hint(piece: bytes) -> bool:
         if b"bellhop:hint:workers.process_events" in piece and not killed.is_set():
-            killed.set()
             bellhop["web"].kill()
+            killed.set()
             return False
         return True
 
@@ -130,8 +130,8 @@ def test_worker_killed_between_commit_and_publish(bellhop: Bellhop, people: list
 
     def kill_at_publish(piece: bytes) -> bool:
         if b"PUBLISH" in piece and b"bellhop:live" in piece and not killed.is_set():
-            killed.set()
             bellhop["worker"].kill()
+            killed.set()
             return False
         return True
 
