@@ -16,14 +16,14 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest
 from msgspec import UNSET
 
 from core import queue
 from core.errors import AppError, Conflict, Invalid
-from notifications import sql
+from notifications import ledger, sql
 from notifications.models import Category, Event, Topic, Type
 from notifications.submission import Submission
 from notifications.words import IN_APP, EventState, Lane, Priority, lane_of
@@ -259,6 +259,20 @@ def note(event: Claimed, *, error: str) -> None:
 def fail(event: Claimed, *, error: str, now: datetime) -> None:
     """It was tried as often as allowed: it ends here, with the reason."""
     _mine(event).update(state=EventState.FAILED, due_at=None, error=error[:500], processed_at=now)
+
+
+@transaction.atomic
+def cancel(event_id: uuid.UUID, *, now: datetime) -> int:
+    """
+    Stop what has not been sent: a scheduled event never happens, waiting deliveries end as cancelled, a running
+    expansion ends before its next chunk. What is in a provider's hands goes on. How many deliveries it stopped.
+
+    Inbox lines stay. Safe to run twice and at once; an event that has failed stays failed.
+    """
+    Event.objects.filter(id=event_id).exclude(state__in=[EventState.FAILED, EventState.CANCELLED]).update(
+        state=EventState.CANCELLED, due_at=None, token=F("token") + 1
+    )
+    return ledger.cancel(event_id, now=now)
 
 
 def expire(event: Claimed, *, now: datetime) -> None:

@@ -148,6 +148,13 @@ def due(*, now: datetime) -> list[Due]:
     return [Due(channel=channel, lane=Lane(lane)) for channel, lane in waiting]
 
 
+def cancel(event_id: UUID, *, now: datetime) -> int:
+    """End an event's open deliveries, but for those in a provider's hands. How many; safe to run twice."""
+    return Delivery.objects.filter(notification__event_id=event_id, due_at__isnull=False, in_flight=False).update(
+        state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, due_at=None, ended_at=now
+    )
+
+
 def end_switched_off(*, channels: Sequence[str], now: datetime) -> int:
     """Due deliveries of a channel that is no longer configured come to an end. How many; safe to run twice."""
     return (

@@ -16,7 +16,7 @@ from core.bodies import read
 from core.errors import AppError, Invalid, NotFound
 from core.openapi import describe
 from core.paging import Page
-from notifications import events, reports
+from notifications import events, explanations, reports
 from notifications.models import Event
 from notifications.submission import Submission
 
@@ -165,12 +165,59 @@ class BatchView(APIView):
         return Response(BatchResult(results=results), status=202)
 
 
+class Cancelled(msgspec.Struct):
+    """What cancelling stopped."""
+
+    status: str
+    deliveries: int
+
+
+class ExplanationBody(msgspec.Struct):
+    """The short answer, and what it rests on, oldest first."""
+
+    event: str
+    user: str
+    answer: str
+    timeline: list[explanations.Moment]
+
+
 class EventView(APIView):
     permission_classes = (IsProducer,)
 
     @describe("get_event", "What became of an event", answers={200: EventReport})
     def get(self, request: Request, id: uuid.UUID) -> Response:
-        event = Event.objects.filter(id=id, producer_id=caller(request)).first()
-        if event is None:
-            raise NotFound
-        return Response(reports.report(event))
+        return Response(reports.report(_own(request, id)))
+
+
+class CancelView(APIView):
+    permission_classes = (IsProducer,)
+
+    @describe("cancel_event", "Stop what has not been sent", answers={200: Cancelled})
+    def post(self, request: Request, id: uuid.UUID) -> Response:
+        stopped = events.cancel(_own(request, id).id, now=timezone.now())
+        return Response(Cancelled(status=_own(request, id).state, deliveries=stopped))
+
+
+class ExplainView(APIView):
+    permission_classes = (IsProducer,)
+
+    @describe(
+        "explain_event",
+        "Did they get it, and if not, why?",
+        answers={200: ExplanationBody},
+        query={"user": "the user name"},
+    )
+    def get(self, request: Request, id: uuid.UUID) -> Response:
+        username = request.query_params.get("user", "")
+        if not username or "\0" in username:
+            raise Invalid("The query is not valid: see details.", user=["Name the user: ?user=alice."])
+        return Response(explanations.explain(_own(request, id), username=username))
+
+
+def _own(request: Request, id: uuid.UUID) -> Event:
+    """The caller's event, or for staff anybody's. NotFound: somebody else's looks the same as one that never was."""
+    rows = Event.objects.filter(id=id)
+    event = (rows if request.user.is_staff else rows.filter(producer_id=caller(request))).first()
+    if event is None:
+        raise NotFound
+    return event

@@ -12,6 +12,8 @@ urlpatterns = [
     path("events", events.EventsView.as_view()),
     path("events/batch", events.BatchView.as_view()),
     path("events/<uuid:id>", events.EventView.as_view()),
+    path("events/<uuid:id>/cancel", events.CancelView.as_view()),
+    path("events/<uuid:id>/explain", events.ExplainView.as_view()),
     path("notifications", notifications.NotificationsView.as_view()),
     path("notifications/bulk", notifications.BulkView.as_view()),
     path("notifications/counts", notifications.CountsView.as_view()),

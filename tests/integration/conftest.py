@@ -1,4 +1,4 @@
-"""Redis when it does not answer."""
+"""Redis when it does not answer, and a mail server that does what it is told."""
 
 import socket
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 from django.test import override_settings
 
 from core import redis
+from tests import mail
 
 
 class BlackHole:
@@ -45,3 +46,10 @@ def dead_redis() -> Iterator[BlackHole]:
 def _forget() -> None:
     redis._client.cache_clear()
     redis._closed_until = 0.0
+
+
+@pytest.fixture
+def server() -> Iterator[mail.MailServer]:
+    """A mail server that does what it is told, and settings that name it."""
+    with mail.MailServer() as server, override_settings(EMAIL_URL=server.url, EMAIL_TIMEOUT=0.4):
+        yield server

@@ -23,12 +23,6 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def server() -> Iterator[mail.MailServer]:
-    with mail.MailServer() as server, override_settings(EMAIL_URL=server.url, EMAIL_TIMEOUT=0.4):
-        yield server
-
-
-@pytest.fixture
 def never_twice(committed: None) -> Iterator[None]:
     """A type whose messages must not be sent again when nobody knows what became of them."""
     Type.objects.filter(key="task.assigned").update(resend_unknown=False)

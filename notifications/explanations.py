@@ -1,0 +1,138 @@
+"""
+"Did Alice get it, and if not, why?": the way of one event to one person, from the rows it left.
+
+Everything that was decided stands on a row with its Reason, so this only reads and puts in order.
+"""
+
+from datetime import datetime
+from typing import TypedDict
+
+from core.models import User
+from notifications.models import Attempt, Delivery, Event, Notification, ReadMark
+from notifications.words import IN_APP, DeliveryState, EventState, Reason
+
+
+class Moment(TypedDict):
+    """One thing that was decided, happened or is going to."""
+
+    at: datetime
+    what: str
+    channel: str
+    reason: str
+    detail: str
+
+
+class Explanation(TypedDict):
+    """The short answer, and everything it rests on, oldest first."""
+
+    event: str
+    user: str
+    answer: str
+    timeline: list[Moment]
+
+
+def explain(event: Event, *, username: str) -> Explanation:
+    """What became of an event for one person. At most five queries; changes nothing."""
+    line = Notification.objects.filter(event=event, user__username=username).first()
+    if line and line.rev is not None:
+        mark = ReadMark.objects.filter(user_id=line.user_id, seq__gte=line.rev).order_by("seq").first()
+        if mark:  # "mark all read" stands beside the row, not in it
+            line.read_at, line.seen_at = line.read_at or mark.at, line.seen_at or mark.at
+    deliveries = list(Delivery.objects.filter(notification=line).order_by("id")) if line else []
+    attempts = list(Attempt.objects.filter(delivery__in=deliveries).order_by("started_at")) if deliveries else []
+    timeline = [_moment("accepted", at=event.accepted_at, detail=f"lane {event.lane}, priority {event.priority}")]
+    timeline += _of_line(line) if line else []
+    timeline += _of_deliveries(deliveries, attempts)
+    timeline.sort(key=lambda moment: moment["at"])
+    return Explanation(
+        event=str(event.id),
+        user=username,
+        answer=_of_event(event, username) if line is None else _answer(line, deliveries),
+        timeline=timeline,
+    )
+
+
+def _moment(what: str, *, at: datetime, channel: str = "", reason: str = "", detail: str = "") -> Moment:
+    return Moment(at=at, what=what, channel=channel, reason=reason, detail=detail)
+
+
+def _of_event(event: Event, username: str) -> str:
+    """Why somebody has no line."""
+    if event.state == EventState.CANCELLED:
+        return f"No: the event was cancelled before it reached anybody new ({event.error or Reason.CANCELLED})."
+    if event.state == EventState.FAILED:
+        return f"No: the event failed ({event.error})."
+    if username in event.unknown_users or not User.objects.filter(username=username).exists():
+        return f"No: there is no active user {username!r}."
+    if event.state in (EventState.ACCEPTED, EventState.PROCESSING):
+        trouble = f" The last try failed: {event.error}" if event.error else ""
+        return f"Not yet: the event is {event.state}, and due at {event.due_at:%Y-%m-%dT%H:%M:%SZ}.{trouble}"
+    return f"No: {username!r} was not in the audience when the event was processed."
+
+
+def _of_line(line: Notification) -> list[Moment]:
+    in_inbox = line.rev is not None
+    moments = [_moment("created", at=line.created_at, channel=IN_APP if in_inbox else "")]
+    moments += [
+        _moment("left out", at=line.created_at, channel=channel, reason=reason)
+        for channel, reason in line.skipped.items()
+    ]
+    moments += [
+        _moment(what, at=at, channel=IN_APP)
+        for what, at in (
+            ("seen", line.seen_at),
+            ("read", line.read_at),
+            ("archived", line.archived_at),
+            ("deleted", line.deleted_at),
+        )
+        if at
+    ]
+    return moments
+
+
+def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[Moment]:
+    by_id = {delivery.pk: delivery for delivery in deliveries}
+    moments = [
+        _moment("planned", at=d.created_at, channel=d.channel, detail=f"to {_masked(d.address)}") for d in deliveries
+    ]
+    moments += [
+        _moment(
+            f"tried: {attempt.result}",
+            at=attempt.ended_at,
+            channel=by_id[attempt.delivery_id].channel,
+            detail=" ".join(part for part in (attempt.code, attempt.detail) if part),
+        )
+        for attempt in attempts
+    ]
+    for delivery in deliveries:
+        doubt = f"{delivery.lost_claims} worker(s) died with it; it may have gone more than once"
+        moments.append(
+            _moment(
+                "waiting" if delivery.due_at else delivery.state,
+                at=delivery.due_at or delivery.ended_at or delivery.created_at,
+                channel=delivery.channel,
+                reason=delivery.reason,
+                detail=doubt if delivery.lost_claims else "",
+            )
+        )
+    return moments
+
+
+def _answer(line: Notification, deliveries: list[Delivery]) -> str:
+    parts = []
+    if line.rev is not None:
+        done = "read" if line.read_at else "seen" if line.seen_at else "not seen yet"
+        parts.append(f"in the inbox since {line.created_at:%Y-%m-%dT%H:%M:%SZ}, {done}")
+    for delivery in deliveries:
+        why = f" ({delivery.reason})" if delivery.reason else ""
+        when = f", next at {delivery.due_at:%Y-%m-%dT%H:%M:%SZ}" if delivery.due_at else ""
+        parts.append(f"{delivery.channel} {delivery.state}{why}{when}")
+    parts += [f"no {channel} ({reason})" for channel, reason in line.skipped.items()]
+    reached = line.rev is not None or any(d.state == DeliveryState.SENT for d in deliveries)
+    return f"{'Yes' if reached else 'No'}: {'; '.join(parts)}."
+
+
+def _masked(address: str) -> str:
+    """Enough of an address to recognise it: a producer may ask, and need not learn it."""
+    name, at, domain = address.rpartition("@")
+    return f"{name[:1]}***{at}{domain}" if at else f"{address[:4]}***"
