@@ -108,7 +108,7 @@ def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[
         doubt = f"{delivery.lost_claims} worker(s) died with it; it may have gone more than once"
         moments.append(
             _moment(
-                "waiting" if delivery.due_at else delivery.state,
+                _standing(delivery),
                 at=delivery.due_at or delivery.ended_at or delivery.created_at,
                 channel=delivery.channel,
                 reason=delivery.reason,
@@ -126,10 +126,19 @@ def _answer(line: Notification, deliveries: list[Delivery]) -> str:
     for delivery in deliveries:
         why = f" ({delivery.reason})" if delivery.reason else ""
         when = f", next at {delivery.due_at:%Y-%m-%dT%H:%M:%SZ}" if delivery.due_at else ""
-        parts.append(f"{delivery.channel} {delivery.state}{why}{when}")
+        if delivery.in_flight:  # its due_at is the end of the lease, and says nothing of the mail
+            parts.append(f"{delivery.channel} being sent")
+        else:
+            parts.append(f"{delivery.channel} {delivery.state}{why}{when}")
     parts += [f"no {channel} ({reason})" for channel, reason in line.skipped.items()]
     reached = line.rev is not None or any(d.state == DeliveryState.SENT for d in deliveries)
     return f"{'Yes' if reached else 'No'}: {'; '.join(parts)}."
+
+
+def _standing(delivery: Delivery) -> str:
+    if delivery.in_flight:
+        return "being sent, until"
+    return "waiting" if delivery.due_at else delivery.state
 
 
 def _masked(address: str) -> str:

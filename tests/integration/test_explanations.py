@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from core.models import User
 from delivery import dispatch
-from notifications import changes, events, explanations
+from notifications import changes, events, explanations, ledger
 from notifications.models import Delivery, Event, Type
 from notifications.words import Lane
 from tests import factories, mail
@@ -107,6 +107,16 @@ def test_the_mail_server_is_away(producer: User, alice: User, bob: User, server:
     deliver()
     deliver()
     assert "email failed (attempts_exhausted)" in explain("alice")["answer"]
+
+
+def test_it_is_in_a_workers_hands(producer: User, alice: User) -> None:
+    accept(producer, submission("alice"))
+    process()
+    ledger.begin(ledger.claim(channel="email", lane=Lane.NORMAL, limit=1, now=NOW))
+    found = explain()
+    assert found["answer"].endswith("email being sent.")
+    assert what(found)[-1] == ("being sent, until", "email", "")
+    assert found["timeline"][-1]["at"] == NOW + settings.LEASE
 
 
 def test_a_worker_died_with_it(producer: User, alice: User) -> None:
