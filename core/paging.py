@@ -9,6 +9,10 @@ from rest_framework.response import Response
 from core.errors import Invalid
 
 
+def bad_cursor() -> Invalid:
+    return Invalid("The query is not valid: see details.", cursor=["Not one of ours; follow `next` and `previous`."])
+
+
 class Page:
     """
     Cursor pagination over an id that rises with time: newest first, stable while rows are added.
@@ -24,8 +28,8 @@ class Page:
         self.limit = self._read_limit(request.query_params.get("limit"))
         cursor = request.query_params.get("cursor", "")
         self.direction, self.edge = cursor[:1], cursor[1:]
-        if cursor and (self.direction not in "ab" or not self.edge):
-            raise Invalid("The cursor is not one of ours; follow `next` and `previous`.", cursor=[cursor])
+        if cursor and (self.direction not in "ab" or not self.edge or "\0" in cursor):
+            raise bad_cursor()
 
     @classmethod
     def _read_limit(cls, text: str | None) -> int:

@@ -8,6 +8,7 @@ from knox.models import AuthToken
 
 from core.models import User
 from notifications import events
+from notifications.models import Event, Notification
 from notifications.submission import Submission
 from notifications.words import Lane
 from workers import pipeline
@@ -60,3 +61,9 @@ def process(*, now: datetime = NOW) -> int:
     while added := sum(pipeline.process_events(lane=lane, clock=lambda: now) for lane in Lane):
         lines += added
     return lines
+
+
+def forget_events() -> None:
+    """Delete all events, with what hangs on them."""
+    Notification.objects.all().delete()
+    Event.objects.all().delete()

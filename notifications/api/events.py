@@ -15,7 +15,7 @@ from core.authentication import IsProducer, caller
 from core.bodies import read
 from core.errors import AppError, Invalid, NotFound
 from core.openapi import describe
-from core.paging import Page
+from core.paging import Page, bad_cursor
 from notifications import events, explanations, reports
 from notifications.models import Event
 from notifications.submission import Submission
@@ -123,8 +123,8 @@ class EventsView(APIView):
 def _uuid(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
-    except ValueError as error:
-        raise Invalid("The cursor is not one of ours; follow `next` and `previous`.") from error
+    except ValueError:
+        raise bad_cursor() from None
 
 
 class BatchView(APIView):

@@ -17,7 +17,7 @@ from core.authentication import caller
 from core.bodies import read
 from core.errors import Invalid, NotFound
 from core.openapi import describe
-from core.paging import Page
+from core.paging import Page, bad_cursor
 from notifications import changes, inbox
 from notifications.models import Notification
 from notifications.submission import EARLIEST, LATEST
@@ -158,6 +158,13 @@ def _key(id: str) -> int:
     return int(id)
 
 
+def _edge(cursor: str) -> int:
+    try:
+        return _key(cursor)
+    except NotFound:
+        raise bad_cursor() from None
+
+
 def own(user_id: int, id: str) -> Notification:
     """The caller's line, or NotFound: somebody else's looks the same as one that never was."""
     row = inbox.visible(user_id).filter(pk=_key(id)).first()
@@ -180,8 +187,8 @@ class NotificationsView(APIView):
 
         def newest_first(before: str | None, after: str | None, limit: int) -> list[Notification]:
             if after:
-                return list(rows.filter(pk__gt=_key(after)).order_by("pk")[:limit])[::-1]
-            return list((rows.filter(pk__lt=_key(before)) if before else rows).order_by("-pk")[:limit])
+                return list(rows.filter(pk__gt=_edge(after)).order_by("pk")[:limit])[::-1]
+            return list((rows.filter(pk__lt=_edge(before)) if before else rows).order_by("-pk")[:limit])
 
         return Page(request).respond(newest_first=newest_first, id_of=lambda row: str(row.pk), shape=inbox.as_json)
 
