@@ -81,8 +81,11 @@ app.conf.update(
     broker_connection_max_retries=None,
     # True would kill a child in the middle of a provider call and manufacture unknown outcomes.
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    # A child takes one hint at a time: one that waits behind a slow one is work that another could do.
     worker_prefetch_multiplier=1,
+    # Long enough for a task that is in its time box, shorter than what supervisors wait.
     worker_soft_shutdown_timeout=10,
+    # Against slow leaks: a child is replaced now and then, and when it has grown to several times its size.
     worker_max_tasks_per_child=20_000,
     worker_max_memory_per_child=400_000,  # KiB
     # For Flower, for eyes only. Not "sent" too: that would be one more message in every producer's write.

@@ -42,7 +42,6 @@ class Hub:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="postgres")
         self._subscribed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._subscriber: redis.asyncio.client.PubSub | None = None
 
     # --- Life -------------------------------------------------------------------------------------------
 
@@ -146,9 +145,9 @@ class Hub:
             # No read time-out: SILENCE watches the subscription, and a quiet one is not a dead one.
             client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=None)
             try:
-                async with client.pubsub() as self._subscriber:
-                    await self._subscriber.subscribe(live.CHANNEL)
-                    await self._receive(self._subscriber)
+                async with client.pubsub() as subscriber:
+                    await subscriber.subscribe(live.CHANNEL)
+                    await self._receive(subscriber)
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("hub.redis_away", error=str(error) or type(error).__name__)
             finally:
