@@ -17,7 +17,7 @@ class BearerAuthentication(TokenAuthentication):  # type: ignore[misc]
     """`Authorization: Bearer <token>`; tokens are stored hashed and expire. One query."""
 
     def _cleanup_token(self, auth_token: Any) -> bool:
-        # Knox deletes expired tokens of the user here, at one query per request; retention does that instead.
+        # Knox deletes the user's expired tokens here, at a query for each request; refusing them is enough.
         return bool(auth_token.expiry and auth_token.expiry < timezone.now())
 
 
