@@ -6,6 +6,7 @@ import threading
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core import processes
@@ -25,10 +26,18 @@ class Stage:
         self.supervisor = Supervisor(root=root, env={**os.environ, **env, MARK: self.mark}, width=4)
 
     def names(self) -> list[str]:
-        return sorted(process.cmdline()[-1] for process in processes.carrying(MARK, value=self.mark))
+        return sorted(name for p in processes.carrying(MARK, value=self.mark) if (name := last_word(p)))
 
     def stop(self, *, grace: float) -> None:
         self.supervisor.stop(grace=grace, hurry=threading.Event())
+
+
+def last_word(process: psutil.Process) -> str:
+    """The last word of its command line; empty when it has ended since it was found."""
+    try:
+        return (process.cmdline() or [""])[-1]
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def python(code: str, name: str) -> str:
@@ -59,7 +68,7 @@ def test_a_killed_command_and_its_children_are_replaced(tmp_path: Path) -> None:
     stage.supervisor.start("web", python(PARENT, "parent"))
     assert processes.wait_until(lambda: stage.names() == ["child", "parent"], seconds=10)
     before = processes.carrying(MARK, value=stage.mark)
-    next(process for process in before if process.cmdline()[-1] == "parent").kill()
+    next(process for process in before if last_word(process) == "parent").kill()
 
     def replaced() -> bool:
         stage.supervisor.revive()
