@@ -68,6 +68,9 @@ class Process:
         assert self._process is not None
         self._process.wait(10)
 
+    def ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
@@ -145,6 +148,12 @@ class Bellhop:
         """A fresh token of a user who exists, or is made here."""
         found = User.objects.filter(username=username).first()
         return factories.token(found or factories.user(username, is_producer=username == "producer"))
+
+    def revive(self) -> None:
+        """Start what was started and has ended by itself, as `make run` and every supervisor do."""
+        for process in self.processes.values():
+            if process.ended():
+                process.start()
 
     def logs(self) -> str:
         return "".join(p.log.read_text(errors="replace") for p in self.processes.values() if p.log.exists())
