@@ -82,7 +82,7 @@ class InboxHeadAdmin(ReadOnly):
 
 @admin.register(Notification)
 class NotificationAdmin(ReadOnly):
-    list_display = ("id", "user", "event", "rev", "created_at", "seen_at", "read_at", "skipped")
+    list_display = ("id", "user", "event", "rev", "created_at", "seen_at", "read_at", "decisions")
     search_fields = ("user__username", "event__id")
     list_select_related = ("user",)
     ordering = ("-id",)

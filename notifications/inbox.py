@@ -89,7 +89,7 @@ class Given(NamedTuple):
     event_id: UUID
     user_id: int
     visible: bool
-    skipped: str
+    decisions: str
 
 
 class Added(NamedTuple):
@@ -116,7 +116,7 @@ def add(lines: Sequence[Given], *, now: datetime) -> list[Added]:
                 "events": [str(line.event_id) for line in lines],
                 "users": [line.user_id for line in lines],
                 "visible": [line.visible for line in lines],
-                "skipped": [line.skipped for line in lines],
+                "decisions": [line.decisions for line in lines],
                 "epoch": secrets.token_hex(4),
                 "now": now,
             },

@@ -65,22 +65,22 @@ RETURNING e.id
 # A line that is already there (an expansion repeated after a crash) takes no number.
 ADD_NOTIFICATIONS = """
 WITH given AS (
-    SELECT g.* FROM unnest(%(events)s::uuid[], %(users)s::bigint[], %(visible)s::bool[], %(skipped)s::text[])
-        WITH ORDINALITY AS g(event_id, user_id, visible, skipped, place)
+    SELECT g.* FROM unnest(%(events)s::uuid[], %(users)s::bigint[], %(visible)s::bool[], %(decisions)s::text[])
+        WITH ORDINALITY AS g(event_id, user_id, visible, decisions, place)
     WHERE NOT EXISTS (SELECT FROM notifications_notification n
                       WHERE n.event_id = g.event_id AND n.user_id = g.user_id)),
 line AS (SELECT *, row_number() OVER (PARTITION BY user_id, visible ORDER BY place) AS nth FROM given),
 tally AS (SELECT user_id, count(*) AS n FROM given WHERE visible GROUP BY user_id),
 head AS (
-    INSERT INTO notifications_inboxhead AS h (user_id, epoch, head_seq, unread, unseen, read_watermark)
-    SELECT user_id, %(epoch)s, n, n, n, 0 FROM tally ORDER BY user_id
+    INSERT INTO notifications_inboxhead AS h (user_id, epoch, head_seq, unread, unseen, choices, read_watermark)
+    SELECT user_id, %(epoch)s, n, n, n, 0, 0 FROM tally ORDER BY user_id
     ON CONFLICT (user_id) DO UPDATE SET
         head_seq = h.head_seq + EXCLUDED.head_seq, unread = h.unread + EXCLUDED.unread,
         unseen = h.unseen + EXCLUDED.unseen
     RETURNING user_id, head_seq, unread, unseen),
 added AS (
-    INSERT INTO notifications_notification (event_id, user_id, rev, created_at, skipped)
-    SELECT l.event_id, l.user_id, CASE WHEN l.visible THEN h.head_seq - t.n + l.nth END, %(now)s, l.skipped::jsonb
+    INSERT INTO notifications_notification (event_id, user_id, rev, created_at, decisions)
+    SELECT l.event_id, l.user_id, CASE WHEN l.visible THEN h.head_seq - t.n + l.nth END, %(now)s, l.decisions::jsonb
     FROM line l LEFT JOIN tally t USING (user_id) LEFT JOIN head h USING (user_id)
     ORDER BY l.place
     RETURNING id, event_id, user_id, rev)

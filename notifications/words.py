@@ -24,12 +24,14 @@ class Lane(StrEnum):
 
 
 class EventState(StrEnum):
-    """Where an event stands. The first two are open: they have a `due_at`."""
+    """Where an event stands. The first three are open: they have a `due_at`."""
 
     ACCEPTED = "accepted"
     PROCESSING = "processing"
+    RETRACTING = "retracting"
     PROCESSED = "processed"
     CANCELLED = "cancelled"
+    RETRACTED = "retracted"
     FAILED = "failed"
 
 
@@ -39,6 +41,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     SENT = "sent"
     FAILED = "failed"
+    DIGESTED = "digested"
     SUPPRESSED = "suppressed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
@@ -48,16 +51,31 @@ class Reason(StrEnum):
     """Why we chose not to send, or to wait. Each stands on a row and in docs/glossary.md."""
 
     NOT_REQUESTED = "not_requested"  # the event or its type does not use this channel
+    NOT_ALLOWED = "not_allowed"  # the type forbids this channel, whoever wants it
+    MUTED = "muted"  # the person, or the template of those who did not choose, switched it off
     NOT_INSTALLED = "not_installed"  # this installation does not have the channel
     NO_ADDRESS = "no_address"  # the person has no address on this channel
     ALREADY_READ = "already_read"  # read before the delivery was due
     EXPIRED = "expired"  # the event's expires_at has passed
     CANCELLED = "cancelled"  # the producer took the event back
+    RETRACTED = "retracted"  # the producer withdrew everything about the object
+    QUIET_HOURS = "quiet_hours"  # held until the person's quiet hours end
+    DIGEST = "digest"  # goes into a digest, as the person wants it
+    BUDGET = "budget"  # too many messages in this hour: the rest becomes a digest
+    EMPTY_DIGEST = "empty_digest"  # nothing was left to say when the digest was due
     WAITING_FOR_READ = "waiting_for_read"  # goes out only if still unread at due_at
     RETRYING = "retrying"  # the provider could not take it; due_at says when next
     PROVIDER_AWAY = "provider_away"  # its provider did not answer another message; due_at says when next
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # tried as often as allowed
     LEASE_LOST = "lease_lost"  # a worker died in the call, and the type forbids sending again
+
+
+class Value(StrEnum):
+    """What can be chosen for a channel."""
+
+    ON = "on"  # at once
+    OFF = "off"
+    DIGEST = "digest"  # gathered
 
 
 class Change(StrEnum):
@@ -67,6 +85,7 @@ class Change(StrEnum):
     UPDATED = "updated"
     DELETED = "deleted"
     READ_ALL = "read_all"
+    PREFERENCES = "preferences"
 
 
 def lane_of(*, priority: str, broadcast: bool) -> Lane:

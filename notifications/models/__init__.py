@@ -1,19 +1,30 @@
 """The tables. Constraints live here so that the database keeps them; behaviour lives in the noun modules."""
 
 from notifications.models.catalog import Category, Subscription, Topic, Type
-from notifications.models.delivery import Attempt, Delivery
+from notifications.models.delivery import Attempt, Delivery, Digest, Spending
 from notifications.models.event import Event
 from notifications.models.inbox import InboxHead, Notification, ReadMark
+from notifications.models.preference import NotificationSetting, Preference, PreferenceTemplate
+from notifications.models.schedule import Schedule
+from notifications.models.template import Layout, Template
 
 __all__ = [
     "Attempt",
     "Category",
     "Delivery",
+    "Digest",
     "Event",
     "InboxHead",
+    "Layout",
     "Notification",
+    "NotificationSetting",
+    "Preference",
+    "PreferenceTemplate",
     "ReadMark",
+    "Schedule",
+    "Spending",
     "Subscription",
+    "Template",
     "Topic",
     "Type",
 ]

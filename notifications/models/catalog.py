@@ -29,11 +29,22 @@ class Type(models.Model):
     title = models.CharField(max_length=200, help_text="Used when an event brings no title.")
     priority = models.CharField(max_length=10, default=Priority.NORMAL)
     channels = ArrayField(models.CharField(max_length=20), default=list)
+    # What nobody's preference can overrule.
+    required = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    not_allowed = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    sample = models.JSONField(
+        default=dict, blank=True, help_text="An example of `template_data`: it says which variables templates may use."
+    )
     # What to do when a call ended without an answer. False for what must never arrive twice.
     resend_unknown = models.BooleanField(default=True)
 
     class Meta:
-        constraints = [one_of("priority", Priority, "type_priority_known")]
+        constraints = [
+            one_of("priority", Priority, "type_priority_known"),
+            models.CheckConstraint(
+                condition=~models.Q(required__overlap=models.F("not_allowed")), name="type_required_is_allowed"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -11,7 +11,7 @@ from notifications.models.catalog import Category, Topic, Type
 from notifications.models.constraints import one_of, open_rows_are_due
 from notifications.words import EventState, Lane, Priority
 
-OPEN_EVENT = [EventState.ACCEPTED.value, EventState.PROCESSING.value]
+OPEN_EVENT = [EventState.ACCEPTED.value, EventState.PROCESSING.value, EventState.RETRACTING.value]
 
 
 class Event(models.Model):
@@ -34,7 +34,9 @@ class Event(models.Model):
     actor = models.CharField(max_length=200, blank=True)
     object = models.CharField(max_length=200, blank=True)
     tags = ArrayField(models.CharField(max_length=50), default=list)
-    channels = ArrayField(models.CharField(max_length=20))
+    template_data = models.JSONField(default=dict)
+    channels = ArrayField(models.CharField(max_length=20), null=True, help_text="NULL: those of the type.")
+    digest_key = models.CharField(max_length=100, blank=True, help_text="Splits digests: one per key.")
     email_if_unread_after = models.PositiveIntegerField(null=True, help_text="Seconds.")
     expires_at = models.DateTimeField(null=True)
 
@@ -42,6 +44,7 @@ class Event(models.Model):
     usernames = ArrayField(models.CharField(max_length=150), null=True)
     topic = models.ForeignKey(Topic, on_delete=models.PROTECT, null=True)
     everyone = models.BooleanField(default=False)
+    zone = models.CharField(max_length=64, blank=True, help_text="Only people whose clock is in this time zone.")
 
     state = models.CharField(max_length=10, default=EventState.ACCEPTED)
     due_at = models.DateTimeField(null=True, help_text="Not before; set exactly while the event is open.")
@@ -53,6 +56,7 @@ class Event(models.Model):
     error = models.CharField(max_length=500, blank=True)
     accepted_at = models.DateTimeField()
     processed_at = models.DateTimeField(null=True)
+    retracted_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -71,5 +75,6 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["lane", "due_at"], condition=Q(due_at__isnull=False), name="event_due"),
             models.Index(fields=["producer", "-id"], name="event_by_producer"),
+            models.Index(fields=["object"], condition=~Q(object=""), name="event_by_object"),
             GinIndex(SearchVector("title", "body", config="simple"), name="event_text"),
         ]

@@ -15,6 +15,8 @@ class InboxHead(models.Model):
     head_seq = models.BigIntegerField(default=0)
     unread = models.IntegerField(default=0)
     unseen = models.IntegerField(default=0)
+    # Rises with every change of what the person chose: whoever decided before it must decide again.
+    choices = models.BigIntegerField(default=0)
     # Everything with a rev up to here is read: "mark all read" is one update, however long the inbox.
     read_watermark = models.BigIntegerField(default=0)
 
@@ -54,7 +56,12 @@ class Notification(models.Model):
     archived_at = models.DateTimeField(null=True)
     snoozed_until = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
-    skipped = models.JSONField(default=dict, help_text="Channels that got no delivery, each with its Reason.")
+    # The event's words in this person's language, from a template; NULL: the event's own.
+    title = models.CharField(max_length=200, null=True)
+    body = models.TextField(null=True)
+    decisions = models.JSONField(
+        default=dict, help_text="By channel: on, off or digest, the rule that said so, the Reason."
+    )
 
     class Meta:
         constraints = [
