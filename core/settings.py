@@ -199,6 +199,8 @@ DELIVERY_CHANNELS = {
     "email": {
         "CLASS": "delivery.channels.email.EmailChannel",
         "PROVIDER": "delivery.providers.smtp.SMTPProvider",
+        # Above so many mails an hour for one person the rest becomes a digest. 0: no limit.
+        "PER_HOUR": env.int("EMAIL_PER_HOUR", 0),
     },
 }
 EMAIL_URL: str = env.str("EMAIL_URL", "smtp://127.0.0.1:1025")  # smtp://, smtp+tls:// (STARTTLS), smtps://

@@ -15,9 +15,9 @@ from itertools import islice
 from django.conf import settings
 
 from core import logs, queue
-from delivery import letters, registry, retry
+from delivery import budgets, letters, recheck, registry, retry
 from delivery.channels.base import Channel
-from notifications import ledger
+from notifications import digests, ledger
 from notifications.values import Message, Outcome, Result
 from notifications.words import DeliveryState, Lane, Reason
 
@@ -49,7 +49,7 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
             return handled
         handled += len(claimed)
         sender = registry.channel(channel)
-        round_ = _Round(sender, _letters(claimed, clock=clock), clock=clock)
+        round_ = _Round(sender, _letters(claimed, channel=channel, clock=clock), channel=channel, clock=clock)
         round_.run(last_start=min(stop_at, lease_ends - sender.timeout - MARGIN))
         if round_.provider_away:
             return handled
@@ -57,50 +57,66 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
     return handled
 
 
-def _letters(claimed: list[ledger.Claimed], *, clock: Callable[[], datetime]) -> list[Letter]:
+def _letters(claimed: list[ledger.Claimed], *, channel: str, clock: Callable[[], datetime]) -> list[Letter]:
     """What should go out of a claim, written; the rest is recorded with its reason."""
-    letters_, decided = [], []
+    now = clock()
+    going: list[tuple[ledger.Claimed, list[ledger.Item]]] = []
+    decided: list[Decided] = []
+    in_digests = _in_digests(claimed, channel=channel, now=now)
     for delivery in claimed:
-        verdict = recheck(delivery, now=clock())
+        verdict = recheck.look(delivery, channel=channel, max_attempts=settings.MAX_ATTEMPTS, now=now)
+        items = [delivery.item] if delivery.item else in_digests[delivery.id]
+        if verdict is None and not items:
+            verdict = ledger.Verdict(DeliveryState.SUPPRESSED, Reason.EMPTY_DIGEST, uncounted=True)
         if verdict is None:
-            try:
-                letters_.append((delivery, letters.write(delivery)))
-                continue
-            except Exception as error:
-                # One letter that cannot be written must not hold up the others of its claim.
-                log.exception("letter.failed", trace_id=delivery.trace_id, delivery=delivery.id)
-                outcome = Outcome(Result.FAILED, code="unwritable", detail=type(error).__name__)
-                verdict = ledger.Verdict(DeliveryState.FAILED, outcome=outcome)
-        decided.append((delivery, verdict))
+            going.append((delivery, items))
+        else:
+            decided.append((delivery, verdict))
+    above = budgets.above([delivery for delivery, _ in going], channel=channel, now=now)
+    decided += above
+    held_back = {delivery.id for delivery, _ in above}
+    going = [letter for letter in going if letter[0].id not in held_back]
+    letters_ = []
+    for (delivery, _), message in zip(going, letters.write_all(going), strict=True):
+        if isinstance(message, Message):
+            letters_.append((delivery, message))
+        else:
+            outcome = Outcome(Result.FAILED, code="unwritable", detail=type(message).__name__)
+            decided.append((delivery, ledger.Verdict(DeliveryState.FAILED, outcome=outcome)))
     _record(decided, clock=clock)
     return letters_
 
 
-def recheck(delivery: ledger.Claimed, *, now: datetime) -> ledger.Verdict | None:
-    """Why this delivery should not go out now, although it is due. None: send it."""
-    if delivery.cancelled:
-        return ledger.Verdict(DeliveryState.CANCELLED, Reason.CANCELLED, uncounted=True)
-    if delivery.expires_at and delivery.expires_at <= now:
-        return ledger.Verdict(DeliveryState.SUPPRESSED, Reason.EXPIRED, uncounted=True)
-    if delivery.handled:
-        return ledger.Verdict(DeliveryState.SUPPRESSED, Reason.ALREADY_READ, uncounted=True)
-    if delivery.lost and not delivery.resend_unknown:
-        return ledger.Verdict(DeliveryState.UNKNOWN, Reason.LEASE_LOST, uncounted=True)
-    if delivery.attempts > settings.MAX_ATTEMPTS:
-        return ledger.Verdict(DeliveryState.FAILED, Reason.ATTEMPTS_EXHAUSTED, uncounted=True)
-    return None
+def _in_digests(claimed: list[ledger.Claimed], *, channel: str, now: datetime) -> dict[int, list[ledger.Item]]:
+    """By delivery, what is still wanted of the digests it carries; what is not is left out, with its reason."""
+    carriers = {one.digest_id: one for one in claimed if one.digest_id is not None and one.item is None}
+    wanted: dict[int, list[ledger.Item]] = {one.id: [] for one in carriers.values()}
+    if not carriers:
+        return wanted
+    left_out = []
+    for entry in digests.items([id for id in carriers if id is not None]):
+        carrier = carriers[entry.digest_id]
+        out = recheck.left_out(entry, delivery=carrier, channel=channel, now=now)
+        if out:
+            left_out.append(out)
+        else:
+            wanted[carrier.id].append(entry.item)
+    digests.leave_out(left_out, now=now)
+    return wanted
 
 
 class _Round:
     """The letters of one claim on their way: begun in groups, sent one after the other, recorded in groups."""
 
-    def __init__(self, sender: Channel, letters_: list[Letter], *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, sender: Channel, letters_: list[Letter], *, channel: str, clock: Callable[[], datetime]) -> None:
         self.provider_away = False
         self._sender = sender
+        self._channel = channel
         self._clock = clock
         self._waiting = deque(letters_)
         self._begun: deque[tuple[ledger.Claimed, datetime]] = deque()  # handed to the provider, no outcome yet
         self._decided: list[Decided] = []
+        self._unspent: list[ledger.Claimed] = []  # counted against a budget, and not sent
 
     def run(self, *, last_start: float) -> None:
         """Send until all is done, `last_start` has come or the provider is away; what was not sent is given back."""
@@ -126,7 +142,9 @@ class _Round:
             again = self._clock() + PAUSE
             back = ledger.Verdict(DeliveryState.PENDING, Reason.PROVIDER_AWAY, due_at=again, uncounted=True)
         self._decided += [(delivery, back) for delivery in unsent]
+        self._unspent += unsent
         self._flush()
+        budgets.refund(self._unspent, channel=self._channel)
 
     def _feed(self, last_start: float) -> Iterator[Message]:
         """The messages, lazily: each group is marked as begun just before its first call."""
@@ -135,14 +153,22 @@ class _Round:
             size = FLUSH if self._waiting[0][0].resend_unknown else 1
             group = list(islice(self._waiting, size))
             self._flush()
+            # The attempt starts with the mark, not with its own call: what a person chose before it is obeyed.
+            begun_at = self._clock()
             held = ledger.begin([delivery for delivery, _ in group])
             for delivery, message in group:
                 if time.monotonic() > last_start:
                     return
                 self._waiting.popleft()
                 if delivery.id in held:
-                    self._begun.append((delivery, self._clock()))
+                    self._begun.append((delivery, begun_at))
                     yield message
+                else:
+                    # The person changed what they chose: it is decided anew. (Or the lease was lost: then this
+                    # record finds nothing to write.)
+                    again = ledger.Verdict(DeliveryState.PENDING, due_at=self._clock(), uncounted=True)
+                    self._decided.append((delivery, again))
+                    self._unspent.append(delivery)
 
     def _decide(self, outcome: Outcome) -> None:
         delivery, started_at = self._begun.popleft()
@@ -155,7 +181,10 @@ class _Round:
             now=self._clock(),
             chance=random.random(),  # noqa: S311  jitter, not a secret
         )
-        self._decided.append((delivery, ledger.Verdict(step.state, step.reason, step.due_at, outcome, started_at)))
+        verdict = ledger.Verdict(step.state, step.reason, step.due_at, outcome=outcome, started_at=started_at)
+        self._decided.append((delivery, verdict))
+        if outcome.result not in (Result.SENT, Result.UNKNOWN):
+            self._unspent.append(delivery)
 
     def _flush(self) -> None:
         _record(self._decided, clock=self._clock)
@@ -163,7 +192,12 @@ class _Round:
 
 
 def _record(decided: list[Decided], *, clock: Callable[[], datetime]) -> None:
-    written = ledger.record(decided, now=clock())
+    now = clock()
+    gathered = [
+        _gathered(delivery, verdict) for delivery, verdict in decided if verdict.state == DeliveryState.DIGESTED
+    ]
+    rest = [(delivery, verdict) for delivery, verdict in decided if verdict.state != DeliveryState.DIGESTED]
+    written = ledger.record(rest, now=now) | digests.gather(gathered, now=now)
     for delivery, verdict in decided:
         log.info(
             "delivery.recorded" if delivery.id in written else "delivery.lease_lost",
@@ -175,3 +209,20 @@ def _record(decided: list[Decided], *, clock: Callable[[], datetime]) -> None:
             code=verdict.outcome.code if verdict.outcome else None,
             duplicate_suspected=delivery.lost and verdict.state == DeliveryState.SENT,
         )
+
+
+def _gathered(delivery: ledger.Claimed, verdict: ledger.Verdict) -> digests.Gathered:
+    if delivery.item is None or verdict.due_at is None:
+        raise ValueError("Only a delivery of one notification goes into a digest, and a digest has an end.")
+    return digests.Gathered(
+        id=delivery.id,
+        token=delivery.token,
+        user_id=delivery.user_id,
+        channel=delivery.channel,
+        address=delivery.address,
+        category=delivery.item.category,
+        key=delivery.item.digest_key,
+        reason=verdict.reason or "",
+        rule=verdict.rule,
+        due_at=verdict.due_at,
+    )

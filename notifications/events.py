@@ -28,6 +28,7 @@ from notifications.models import Category, Event, Topic, Type
 from notifications.submission import Submission
 from notifications.words import IN_APP, EventState, Lane, Priority, lane_of
 
+HELD = [EventState.PROCESSING, EventState.RETRACTING]  # what a claim leaves an event in
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -59,29 +60,30 @@ def accept(
     *,
     producer_id: int,
     keys: Sequence[str | None],
+    zones: Sequence[str] | None = None,
     trace_id: str,
     now: datetime,
 ) -> list[Accepted | AppError]:
     """
-    Store events in one INSERT and hint the lanes they are in. One answer each, in order; each stands alone.
+    Store events in one INSERT and hint their lanes. One answer each, in order; each stands alone. A zone that
+    is not "" narrows the audience to people whose clock is in it.
 
-    Safe to repeat and to run at once: with the same key and body the first id is the answer, with another
-    body IdempotencyConflict. When this returns, what was accepted is committed (or will be with the
-    caller's own transaction).
+    Safe to repeat and to run at once: with the same key and body the first id is the answer, with another body
+    IdempotencyConflict. What was accepted is committed when this returns, or with the caller's own transaction.
     """
     ids = sorted(new_id(now) for _ in submissions)
     answers: dict[uuid.UUID, Accepted | AppError] = {}
     known_channels = {IN_APP, *settings.DELIVERY_CHANNELS}
     rows = []
-    for position, submission in enumerate(submissions):
+    for place, submission in enumerate(submissions):
         unknown = sorted(set(submission.channels or ()) - known_channels)
         if unknown:
-            answers[ids[position]] = Invalid(
+            answers[ids[place]] = Invalid(
                 "The body is not valid: see details.",
                 channels=[f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known_channels))}"],
             )
         else:
-            rows.append(_row(submission, id=ids[position], key=keys[position], now=now))
+            rows.append(_row(submission, id=ids[place], key=keys[place], zone=zones[place] if zones else "", now=now))
     if rows:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -98,7 +100,7 @@ def accept(
     return [answers[id] for id in ids]
 
 
-def _row(submission: Submission, *, id: uuid.UUID, key: str | None, now: datetime) -> dict[str, Any]:
+def _row(submission: Submission, *, id: uuid.UUID, key: str | None, zone: str, now: datetime) -> dict[str, Any]:
     to = submission.recipients
     return {
         "id": id,
@@ -112,16 +114,19 @@ def _row(submission: Submission, *, id: uuid.UUID, key: str | None, now: datetim
         "title": submission.title,
         "body": submission.body,
         "data": submission.data,
+        "template_data": submission.template_data,
         "action_url": submission.action_url,
         "actor": submission.actor,
         "object": submission.about,
         "tags": submission.normalised_tags(),
         "channels": submission.channels,
+        "digest_key": submission.digest_key,
         "email_if_unread_after": submission.email_if_unread_after,
         "expires_at": submission.expires_at,
         "usernames": None if to.users is UNSET else list(dict.fromkeys(to.users)),
         "topic": None if to.topic is UNSET else to.topic,
         "everyone": to.all is not UNSET,
+        "zone": zone,
         "due_at": submission.due_at(now),
     }
 
@@ -164,6 +169,7 @@ class Claimed(msgspec.Struct):
     id: uuid.UUID
     token: int
     attempts: int
+    state: str
     trace_id: str
     type: str
     category: str
@@ -172,16 +178,23 @@ class Claimed(msgspec.Struct):
     title: str
     body: str
     data: str  # as the database gives it: JSON text, passed on without being read
+    template_data: str
     action_url: str
     actor: str
     object: str
     tags: list[str]
-    channels: list[str]
+    channels: list[str] | None  # the event's own
+    type_channels: list[str]
+    required: list[str]
+    not_allowed: list[str]
+    digest_key: str
     email_if_unread_after: int | None
     expires_at: datetime | None
     usernames: list[str] | None
     topic_id: int | None
+    topic: str | None
     everyone: bool
+    zone: str
     cursor: int
     error: str
     committed: int = 0  # the cursor as the database has it
@@ -234,13 +247,11 @@ def release(held: Sequence[Claimed], *, now: datetime) -> None:
     """Give back events that were not at fault: due again at once, and this claim is not counted."""
     if held:
         mine = reduce(or_, (Q(id=event.id, token=event.token) for event in held))
-        Event.objects.filter(mine, state=EventState.PROCESSING).update(
-            due_at=now, attempts=Greatest(F("attempts") - 1, 0)
-        )
+        Event.objects.filter(mine, state__in=HELD).update(due_at=now, attempts=Greatest(F("attempts") - 1, 0))
 
 
 def _mine(event: Claimed) -> QuerySet[Event]:
-    return Event.objects.filter(id=event.id, token=event.token, state=EventState.PROCESSING)
+    return Event.objects.filter(id=event.id, token=event.token, state__in=HELD)
 
 
 def postpone(event: Claimed, *, error: str, now: datetime) -> None:

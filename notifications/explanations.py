@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from core.models import User
 from notifications.models import Attempt, Delivery, Event, Notification, ReadMark
-from notifications.words import IN_APP, DeliveryState, EventState, Reason
+from notifications.words import IN_APP, DeliveryState, EventState, Reason, Value
 
 
 class Moment(TypedDict):
@@ -19,6 +19,7 @@ class Moment(TypedDict):
     what: str
     channel: str
     reason: str
+    rule: str
     detail: str
 
 
@@ -32,13 +33,15 @@ class Explanation(TypedDict):
 
 
 def explain(event: Event, *, username: str) -> Explanation:
-    """What became of an event for one person. At most five queries; changes nothing."""
-    line = Notification.objects.filter(event=event, user__username=username).first()
+    """What became of an event for one person. At most six queries; changes nothing."""
+    line = Notification.objects.filter(event=event, user__username=username).select_related("event").first()
     if line and line.rev is not None:
         mark = ReadMark.objects.filter(user_id=line.user_id, seq__gte=line.rev).order_by("seq").first()
         if mark:  # "mark all read" stands beside the row, not in it
             line.read_at, line.seen_at = line.read_at or mark.at, line.seen_at or mark.at
     deliveries = list(Delivery.objects.filter(notification=line).order_by("id")) if line else []
+    if gathered := [delivery.digest_id for delivery in deliveries if delivery.digest_id]:
+        deliveries += Delivery.objects.filter(digest__in=gathered, notification=None).order_by("id")
     attempts = list(Attempt.objects.filter(delivery__in=deliveries).order_by("started_at")) if deliveries else []
     timeline = [_moment("accepted", at=event.accepted_at, detail=f"lane {event.lane}, priority {event.priority}")]
     timeline += _of_line(line) if line else []
@@ -52,12 +55,16 @@ def explain(event: Event, *, username: str) -> Explanation:
     )
 
 
-def _moment(what: str, *, at: datetime, channel: str = "", reason: str = "", detail: str = "") -> Moment:
-    return Moment(at=at, what=what, channel=channel, reason=reason, detail=detail)
+def _moment(
+    what: str, *, at: datetime, channel: str = "", reason: str = "", rule: str = "", detail: str = ""
+) -> Moment:
+    return Moment(at=at, what=what, channel=channel, reason=reason, rule=rule, detail=detail)
 
 
 def _of_event(event: Event, username: str) -> str:
     """Why somebody has no line."""
+    if event.state == EventState.RETRACTED:
+        return f"No: the event was withdrawn before it reached anybody ({Reason.RETRACTED})."
     if event.state == EventState.CANCELLED:
         return f"No: the event was cancelled before it reached anybody new ({event.error or Reason.CANCELLED})."
     if event.state == EventState.FAILED:
@@ -74,8 +81,14 @@ def _of_line(line: Notification) -> list[Moment]:
     in_inbox = line.rev is not None
     moments = [_moment("created", at=line.created_at, channel=IN_APP if in_inbox else "")]
     moments += [
-        _moment("left out", at=line.created_at, channel=channel, reason=reason)
-        for channel, reason in line.skipped.items()
+        _moment(
+            f"decided: {one['value']}",
+            at=line.created_at,
+            channel=channel,
+            reason=one.get("reason", ""),
+            rule=one.get("rule", ""),
+        )
+        for channel, one in line.decisions.items()
     ]
     moments += [
         _moment(what, at=at, channel=IN_APP)
@@ -83,7 +96,7 @@ def _of_line(line: Notification) -> list[Moment]:
             ("seen", line.seen_at),
             ("read", line.read_at),
             ("archived", line.archived_at),
-            ("deleted", line.deleted_at),
+            ("withdrawn" if line.event.retracted_at else "deleted", line.deleted_at),
         )
         if at
     ]
@@ -93,7 +106,13 @@ def _of_line(line: Notification) -> list[Moment]:
 def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[Moment]:
     by_id = {delivery.pk: delivery for delivery in deliveries}
     moments = [
-        _moment("planned", at=d.created_at, channel=d.channel, detail=f"to {_masked(d.address)}") for d in deliveries
+        _moment(
+            "planned" if d.notification_id else "digest opened",
+            at=d.created_at,
+            channel=d.channel,
+            detail=f"to {_masked(d.address)}",
+        )
+        for d in deliveries
     ]
     moments += [
         _moment(
@@ -112,6 +131,7 @@ def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[
                 at=delivery.due_at or delivery.ended_at or delivery.created_at,
                 channel=delivery.channel,
                 reason=delivery.reason,
+                rule=delivery.rule,
                 detail=doubt if delivery.lost_claims else "",
             )
         )
@@ -126,11 +146,16 @@ def _answer(line: Notification, deliveries: list[Delivery]) -> str:
     for delivery in deliveries:
         why = f" ({delivery.reason})" if delivery.reason else ""
         when = f", next at {delivery.due_at:%Y-%m-%dT%H:%M:%SZ}" if delivery.due_at else ""
+        name = delivery.channel if delivery.notification_id else f"{delivery.channel} digest"
         if delivery.in_flight:  # its due_at is the end of the lease, and says nothing of the mail
-            parts.append(f"{delivery.channel} being sent")
+            parts.append(f"{name} being sent")
         else:
-            parts.append(f"{delivery.channel} {delivery.state}{why}{when}")
-    parts += [f"no {channel} ({reason})" for channel, reason in line.skipped.items()]
+            parts.append(f"{name} {delivery.state}{why}{when}")
+    parts += [
+        f"no {channel} ({one['reason']}, by {one['rule']})"
+        for channel, one in line.decisions.items()
+        if one["value"] == Value.OFF
+    ]
     reached = line.rev is not None or any(d.state == DeliveryState.SENT for d in deliveries)
     return f"{'Yes' if reached else 'No'}: {'; '.join(parts)}."
 

@@ -3,15 +3,21 @@ Hours: when a person's night is, and when their digests go, on the clock on thei
 
 Windows are local wall times with weekdays and an IANA zone, never offsets from UTC, so that they stay
 where the person put them when the clocks change. Where the wall clock jumps or repeats itself
-(PEP 495, https://peps.python.org/pep-0495/): a start or an end inside a gap is the first moment after it;
-an hour that comes twice is quiet from its first start to its second end, so that quiet errs longer.
+(PEP 495, https://peps.python.org/pep-0495/): a time inside a gap is the first moment after the gap; of a time
+that comes twice, quiet takes the first as its start and the second as its end, and a digest takes the first.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from itertools import count
 from zoneinfo import ZoneInfo
+
+# How far ahead the end of a quiet is looked for. Whoever leaves one minute of the week free is not quiet for
+# longer, even when that minute falls into a gap and does not come in one of the weeks.
+HORIZON = timedelta(days=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,49 +35,46 @@ def instant(day: date, wall: time, zone: ZoneInfo, *, last: bool = False) -> dat
 
     A time that is skipped becomes the end of the gap; one that comes twice is the first, or the `last`.
     """
-    local = datetime.combine(day, wall, tzinfo=zone).replace(fold=int(last))
-    moment = local.astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
-        return moment
-    # In a gap: the two folds lie on its two sides, as far from the time that is not there as the gap is wide.
-    early, late = (datetime.combine(day, wall, tzinfo=zone).replace(fold=fold).astimezone(UTC) for fold in (1, 0))
-    return _jump_between(early, late, zone)
+    local = datetime.combine(day, wall)
+    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    # In a gap the two are swapped: the later is the time as it would be without the change, and no clock shows it.
+    if second < first:
+        return _change_between(second, first, zone)
+    return second if last else first
 
 
-def _jump_between(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
-    """The moment between the two at which the zone's offset changes."""
-    before = early.astimezone(zone).utcoffset()
-    while late - early > timedelta(seconds=1):
-        middle = early + (late - early) / 2
-        if middle.astimezone(zone).utcoffset() == before:
-            early = middle
-        else:
-            late = middle
-    return late.replace(microsecond=0)
+def _change_between(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
+    """The first moment of the new offset. (zoneinfo does not tell its changes; they fall on whole seconds.)"""
+
+    def is_new(seconds: int) -> bool:
+        return (early + timedelta(seconds=seconds)).astimezone(zone).utcoffset() != old
+
+    old = early.astimezone(zone).utcoffset()
+    return early + timedelta(seconds=bisect_left(range((late - early) // timedelta(seconds=1)), True, key=is_new))
 
 
 def quiet_until(windows: tuple[Window, ...], zone: ZoneInfo, now: datetime) -> datetime | None:
     """
     When the quiet that `now` lies in ends (UTC); None when it is not quiet.
 
-    Windows that touch or overlap are one quiet: the end is the end of the last of them.
+    Windows that touch or overlap are one quiet: the end is the end of the last of them. For somebody who is
+    quiet round the clock it is the end of a window HORIZON ahead: what waits is then looked at again.
     """
-    end: datetime | None = None
-    moment = now
-    # Each round goes on from the end found so far; seven days of windows cannot chain longer than this.
-    for _ in range(len(windows) * 8 + 1):
-        later = max((stop for begin, stop in _around(windows, zone, moment) if begin <= moment < stop), default=None)
+    end = now
+    while end - now < HORIZON:
+        later = max((stop for begin, stop in _near(windows, zone, end) if begin <= end < stop), default=None)
         if later is None:
-            return end
-        end = moment = later
-    return end
+            break
+        end = later
+    return end if end > now else None
 
 
-def _around(windows: tuple[Window, ...], zone: ZoneInfo, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The windows that can contain `moment`: those that begin today or yesterday on the person's calendar."""
+def _near(windows: tuple[Window, ...], zone: ZoneInfo, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """All windows that can contain `moment`, with their moments."""
     today = moment.astimezone(zone).date()
-    # Two days back: a date line change (Pacific/Apia, 30 December 2011) skips a whole day.
-    for day in (today - timedelta(days=2), today - timedelta(days=1), today):
+    # Tomorrow's too: where the clock goes back over midnight (America/St_Johns until 2011, from 00:01 to 23:01),
+    # tomorrow's window has begun, and it is today again.
+    for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
         for window in windows:
             if day.weekday() in window.days:
                 end_day = day if window.end > window.start else day + timedelta(days=1)
@@ -98,30 +101,25 @@ class Frequency:
 
 def next_digest(frequency: Frequency, zone: ZoneInfo, now: datetime) -> datetime:
     """
-    The first moment after `now` (UTC) at which a digest of this frequency goes.
+    The first moment after `now` (UTC) at which a digest of this frequency goes. `INSTANT` has no digests; do not ask.
 
-    A time that is skipped by a change of the clocks goes at the end of the gap, one that comes twice goes at
-    the first. Full hours are those of the person's clock, which are not everybody's.
+    By day and by week: a time that is skipped by a change of the clocks goes at the end of the gap, one that
+    comes twice goes at the first. By hour: whenever the person's clock, which is not everybody's, shows a full one.
     """
-    local = now.astimezone(zone)
     if frequency.every == Every.HOUR:
-        return _next_full_hour(local, zone)
-    for ahead in range(9):
-        day = local.date() + timedelta(days=ahead)
-        if frequency.every == Every.WEEK and day.weekday() != frequency.weekday:
-            continue
-        moment = instant(day, frequency.at, zone)
-        # A day that the calendar skipped has no morning: its time would fall on another day's.
-        if moment > now and moment.astimezone(zone).date() == day:
-            return moment
-    return instant(local.date() + timedelta(days=14), frequency.at, zone)
+        return _next_full_hour(zone, now)
+    first, step = now.astimezone(zone).date(), timedelta(days=1)
+    if frequency.every == Every.WEEK:
+        first += timedelta(days=(frequency.weekday - first.weekday()) % 7)
+        step = timedelta(days=7)
+    moments = (instant(first + step * ahead, frequency.at, zone) for ahead in count())
+    return next(moment for moment in moments if moment > now)
 
 
-def _next_full_hour(local: datetime, zone: ZoneInfo) -> datetime:
-    """Steps of a minute's length over at most two hours would do; the offset changes at most once in between."""
-    moment = local.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=60 - local.minute)
-    # The clocks changed by part of an hour meanwhile (Lord Howe): go on to where the minutes are nought.
-    shown = moment.astimezone(zone)
-    if shown.minute:
-        moment += timedelta(minutes=60 - shown.minute)
-    return moment
+def _next_full_hour(zone: ZoneInfo, now: datetime) -> datetime:
+    """
+    Looked for minute by minute: with a change of half an hour there is no telling how far it is
+    (02:30 became 03:00 in America/Caracas in 2016; 02:00 becomes 01:30 in Australia/Lord_Howe).
+    """
+    minutes = (now.replace(second=0, microsecond=0) + timedelta(minutes=ahead) for ahead in count(1))
+    return next(moment for moment in minutes if moment.astimezone(zone).minute == 0)

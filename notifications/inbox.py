@@ -101,6 +101,7 @@ class Added(NamedTuple):
     rev: int | None
     unread: int | None
     unseen: int | None
+    choices: int | None  # the stamp of the person's choices, read under the head's lock
 
 
 def add(lines: Sequence[Given], *, now: datetime) -> list[Added]:

@@ -8,13 +8,14 @@ lost the lease can no longer say what became of it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 
 from notifications import sql
+from notifications.choices import Raw
 from notifications.models import Delivery
 from notifications.values import Outcome
 from notifications.words import DeliveryState, Lane, Reason
@@ -28,13 +29,23 @@ class Planned(NamedTuple):
     address: str
     lane: str
     reason: str
+    rule: str
     due_at: datetime
 
 
-def add(planned: Sequence[Planned], *, now: datetime) -> None:
+class Added(NamedTuple):
+    """A delivery that was written."""
+
+    id: int
+    notification_id: int
+    channel: str
+    address: str
+
+
+def add(planned: Sequence[Planned], *, now: datetime) -> list[Added]:
     """Write deliveries in one statement, in the transaction of their notifications. What is there stays."""
     if not planned:
-        return
+        return []
     columns = list(zip(*planned, strict=True))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -45,10 +56,44 @@ def add(planned: Sequence[Planned], *, now: datetime) -> None:
                 "addresses": list(columns[2]),
                 "lanes": list(columns[3]),
                 "reasons": list(columns[4]),
-                "due": list(columns[5]),
+                "rules": list(columns[5]),
+                "due": list(columns[6]),
                 "now": now,
             },
         )
+        return [Added(*row) for row in cursor.fetchall()]
+
+
+class Item(NamedTuple):
+    """A notification as a message needs it, with what decides whether it still goes. Columns of sql.ITEM."""
+
+    notification_id: int
+    event_id: UUID
+    trace_id: str
+    type: str
+    category: str
+    priority: str
+    title: str
+    body: str
+    data: str  # JSON text
+    template_data: str  # JSON text
+    action_url: str
+    actor: str
+    object: str
+    tags: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    cancelled: bool
+    retracted: bool
+    read: bool  # or deleted
+    only_unread: bool  # wanted only while it is not read
+    digest_key: str
+    topic: str | None
+    type_channels: list[str]
+    channels: list[str] | None
+    required: list[str]
+    not_allowed: list[str]
+    resend_unknown: bool
 
 
 class Claimed(NamedTuple):
@@ -58,17 +103,34 @@ class Claimed(NamedTuple):
     token: int
     attempts: int
     lost: bool  # the last holder had begun and never recorded anything; it may have been sent
+    channel: str
     address: str
-    notification_id: int
-    event_id: UUID
-    trace_id: str
-    title: str
-    body: str
-    action_url: str
-    expires_at: datetime | None
-    cancelled: bool
-    resend_unknown: bool
-    handled: bool  # only wanted while unread, and the person has read or deleted it
+    digest_id: int | None  # set: it carries a digest, and has no item
+    digest_category: str | None
+    user_id: int
+    username: str
+    first_name: str
+    last_name: str
+    stamp: int  # of the person's choices
+    raw: Raw
+    item: Item | None
+
+    @property
+    def key(self) -> str:
+        """The same at every attempt: the dedupe handle."""
+        return f"{self.item.event_id.hex if self.item else f'digest-{self.digest_id}'}.{self.id}"
+
+    @property
+    def trace_id(self) -> str:
+        return self.item.trace_id if self.item else f"digest-{self.digest_id}"
+
+    @property
+    def resend_unknown(self) -> bool:
+        return self.item.resend_unknown if self.item else True
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self.item.expires_at if self.item else None
 
 
 def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
@@ -82,14 +144,30 @@ def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claime
             sql.CLAIM_DELIVERIES,
             {"channel": channel, "lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE},
         )
-        return sorted((Claimed(*row) for row in cursor.fetchall()), key=lambda claimed: claimed.id)
+        return sorted((_claimed(row) for row in cursor.fetchall()), key=lambda claimed: claimed.id)
+
+
+def _claimed(row: tuple[Any, ...]) -> Claimed:
+    raw = len(Claimed._fields) - 2
+    item = raw + len(Raw._fields)
+    read = Item(*row[item:]) if row[item] is not None else None
+    return Claimed._make((*row[:raw], Raw(*row[raw:item]), read))
 
 
 def begin(claimed: Sequence[Claimed]) -> set[int]:
-    """Mark deliveries just before their calls, one statement. The ids still ours; the others must not be sent."""
+    """
+    Mark deliveries just before their calls, one statement. The ids that may go; the others must not be sent: the
+    lease was lost, or the person changed what they chose since the claim.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            sql.BEGIN_DELIVERIES, {"ids": [one.id for one in claimed], "tokens": [one.token for one in claimed]}
+            sql.BEGIN_DELIVERIES,
+            {
+                "ids": [one.id for one in claimed],
+                "tokens": [one.token for one in claimed],
+                "users": [one.user_id for one in claimed],
+                "stamps": [one.stamp for one in claimed],
+            },
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -101,6 +179,7 @@ class Verdict:
     state: DeliveryState
     reason: Reason | None = None
     due_at: datetime | None = None
+    rule: str = ""
     outcome: Outcome | None = None
     started_at: datetime | None = None
     uncounted: bool = False  # the attempt that the claim counted did not take place
@@ -121,6 +200,7 @@ def record(verdicts: Sequence[tuple[Claimed, Verdict]], *, now: datetime) -> set
                 "tokens": [claimed.token for claimed, _ in verdicts],
                 "states": [verdict.state for _, verdict in verdicts],
                 "reasons": [verdict.reason or "" for _, verdict in verdicts],
+                "rules": [verdict.rule for _, verdict in verdicts],
                 "due": [verdict.due_at for _, verdict in verdicts],
                 "refunds": [int(verdict.uncounted) for _, verdict in verdicts],
                 "results": [outcome.result if outcome else "" for outcome in outcomes],

@@ -1,28 +1,37 @@
 """Who gets an event: its audience, read in chunks at the moment of sending, never held in memory whole."""
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 from django.db import connection
 
+from notifications import choices
 from notifications.events import Claimed, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """A person an event resolved to, with what routing must know about them."""
 
     user_id: int
+    username: str
     email: str
+    stamp: int  # of their choices: a decision on another stamp is out of date
+    raw: choices.Raw
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(msgspec.Struct):
     """Up to a limit of (event, recipient) lines, and how far they take each event."""
 
     lines: list[tuple[Claimed, Recipient]]
     steps: list[Step]
+
+
+# Only settings that can matter to these events, so that people who differ elsewhere stay alike.
+_SCOPES = "s.category_id = ANY(%(categories)s) OR s.type_id = ANY(%(types)s) OR o.key = ANY(%(topics)s)"
+_COLUMNS = f"u.id, u.username, u.email, coalesce(h.choices, 0), {choices.columns(scopes=_SCOPES)}"
+_JOINS = f"LEFT JOIN notifications_inboxhead h ON h.user_id = u.id {choices.JOINS}"
 
 
 def chunks(events: list[Claimed], *, limit: int) -> Iterator[Chunk]:
@@ -42,6 +51,32 @@ def chunks(events: list[Claimed], *, limit: int) -> Iterator[Chunk]:
         yield chunk
 
 
+def read_again(chunk: Chunk) -> None:
+    """Somebody changed what they chose after the chunk was read: read all its people anew, one query."""
+    found = _people(
+        "core_user u",
+        "u.id = ANY(%(ids)s)",
+        [event for event, _ in chunk.lines],
+        ids=[r.user_id for _, r in chunk.lines],
+    )
+    fresh = {recipient.user_id: recipient for recipient in found}
+    chunk.lines = [(event, fresh[r.user_id]) for event, r in chunk.lines if r.user_id in fresh]
+
+
+def _people(source: str, condition: str, events: Sequence[Claimed], **given: Any) -> list[Recipient]:
+    """The active people of a source, with their choices as far as these events ask for them."""
+    given |= {
+        "categories": list({event.category for event in events}),
+        "types": list({event.type for event in events}),
+        "topics": list({key for event in events for key in (event.topic, event.object) if key}),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_COLUMNS} FROM {source} {_JOINS} WHERE u.is_active AND {condition}", given)
+        return [
+            Recipient(id, name, email, stamp, choices.Raw(*raw)) for id, name, email, stamp, *raw in cursor.fetchall()
+        ]
+
+
 def _named(waiting: deque[Claimed], *, limit: int) -> Chunk:
     """Fill one chunk from the events at the front that name their users."""
     taken: list[tuple[Claimed, list[str], bool]] = []
@@ -55,9 +90,16 @@ def _named(waiting: deque[Claimed], *, limit: int) -> Chunk:
             waiting.popleft()
         taken.append((event, part, done))
         room -= len(part)
-    found = _find({name for _, part, _ in taken for name in part})
+    names_ = list({name for _, part, _ in taken for name in part})
+    people = _people("core_user u", "u.username = ANY(%(names)s)", [event for event, *_ in taken], names=names_)
+    found = {recipient.username: recipient for recipient in people}
     return Chunk(
-        lines=[(event, found[name]) for event, part, _ in taken for name in part if name in found],
+        lines=[
+            (event, found[name])
+            for event, part, _ in taken
+            for name in part
+            if name in found and (not event.zone or found[name].raw.timezone == event.zone)
+        ],
         steps=[
             Step(event=event, cursor=event.cursor, done=done, unknown_users=[n for n in part if n not in found])
             for event, part, done in taken
@@ -65,29 +107,23 @@ def _named(waiting: deque[Claimed], *, limit: int) -> Chunk:
     )
 
 
-def _find(names: set[str]) -> dict[str, Recipient]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT username, id, email FROM core_user WHERE username = ANY(%s) AND is_active", [list(names)]
-        )
-        return {name: Recipient(user_id=id, email=email) for name, id, email in cursor.fetchall()}
-
-
 def _broadcast(event: Claimed, *, limit: int) -> Chunk:
     """The next page of a topic's subscribers, or of everyone. The cursor is the last user id."""
-    source = (
-        "core_user u WHERE"
-        if event.everyone
-        else "notifications_subscription s JOIN core_user u ON u.id = s.user_id WHERE s.topic_id = %(topic)s AND"
+    source, column, condition = "core_user u", "u.id", ""
+    if not event.everyone:
+        source = "notifications_subscription f JOIN core_user u ON u.id = f.user_id"
+        column, condition = "f.user_id", "f.topic_id = %(topic)s AND"
+    if event.zone:
+        condition += f" {choices.ZONE} = %(zone)s AND"
+    found = _people(
+        source,
+        f"{condition} {column} > %(after)s ORDER BY {column} LIMIT %(limit)s",
+        [event],
+        topic=event.topic_id,
+        zone=event.zone,
+        after=event.cursor,
+        limit=limit,
     )
-    column = "u.id" if event.everyone else "s.user_id"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT u.id, u.email FROM {source} {column} > %(after)s AND u.is_active "
-            f"ORDER BY {column} LIMIT %(limit)s",
-            {"topic": event.topic_id, "after": event.cursor, "limit": limit},
-        )
-        found = [Recipient(user_id=id, email=email) for id, email in cursor.fetchall()]
     event.cursor = found[-1].user_id if found else event.cursor
     return Chunk(
         lines=[(event, recipient) for recipient in found],

@@ -6,13 +6,15 @@ It serves the send, the check just before a message leaves, the preview ("what w
 
     type -> template -> person's channel switch -> person's category -> person's type -> person's topic
 
-The most specific rule that says something wins; inside a template the same order holds. `required` and
-`not_allowed` on a type, and channels that the event itself does not name, stand above all of them.
+The most specific rule that says something wins; inside a template the same order holds. Above the chain stand, the
+strongest first: `not_allowed` and `required` on a type, the event's own list of channels, a person's `muted_until`.
+docs/subsystems/deciding.md has it with examples.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from notifications import hours
@@ -29,12 +31,26 @@ class Facts:
 
     type: str
     category: str
-    topics: tuple[str, ...] = ()  # the topic it went to; its object, which may be a topic that people follow or mute
+    topics: tuple[str, ...] = ()  # its object, when people follow or mute that; the topic it went to. The first wins
     priority: str = Priority.NORMAL
     channels: tuple[str, ...] = ()  # the type's: used when nobody says otherwise
     requested: tuple[str, ...] | None = None  # the event's own: no others are used
     required: tuple[str, ...] = ()
     not_allowed: tuple[str, ...] = ()
+
+
+def facts_of(row: Any) -> Facts:
+    """The facts of a claimed event, or of the item of a delivery: both name them alike."""
+    return Facts(
+        type=row.type,
+        category=row.category,
+        topics=tuple(dict.fromkeys(key for key in (row.object, row.topic) if key)),  # one task before its project
+        priority=row.priority,
+        channels=tuple(row.type_channels),
+        requested=None if row.channels is None else tuple(row.channels),
+        required=tuple(row.required),
+        not_allowed=tuple(row.not_allowed),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +89,19 @@ class Decision:
 
 
 def decide(*, channel: str, facts: Facts, choices: Choices, now: datetime) -> Decision:
-    """Whether, when and why. `critical` is never held and never gathered; the inbox itself knows no waiting."""
+    """Whether, when and why. Every wait has a Reason and a `due_at` after `now`."""
     decision = resolve(channel=channel, facts=facts, choices=choices, now=now)
-    if decision.value == Value.OFF or channel == IN_APP or facts.priority == Priority.CRITICAL:
-        return Decision(Value.ON, decision.rule) if decision.value == Value.DIGEST else decision
-    quiet_end = hours.quiet_until(choices.quiet, choices.zone, now) if choices.quiet else None
     if decision.value == Value.DIGEST:
-        due_at = next_digest(channel=channel, choices=choices, now=now)
-        return Decision(Value.DIGEST, decision.rule, Reason.DIGEST, due_at)
-    if quiet_end:
-        return Decision(Value.ON, decision.rule, Reason.QUIET_HOURS, quiet_end)
+        return replace(decision, due_at=next_digest(channel=channel, choices=choices, now=now))
+    if decision.value == Value.ON and not _never_waits(channel, facts):
+        quiet_end = hours.quiet_until(choices.quiet, choices.zone, now)
+        if quiet_end:
+            return replace(decision, reason=Reason.QUIET_HOURS, due_at=quiet_end)
     return decision
 
 
 def resolve(*, channel: str, facts: Facts, choices: Choices, now: datetime) -> Decision:
-    """On, off or digest, and the rule; without the time."""
+    """On, off or digest, and the rule; without the time. `now` matters to `muted_until` only."""
     if channel in facts.not_allowed:
         return Decision(Value.OFF, "not_allowed", Reason.NOT_ALLOWED)
     if channel in facts.required:
@@ -97,32 +111,12 @@ def resolve(*, channel: str, facts: Facts, choices: Choices, now: datetime) -> D
     # Who asked not to be disturbed is not; the inbox disturbs nobody.
     if choices.muted_until and now < choices.muted_until and channel != IN_APP:
         return Decision(Value.OFF, "person:muted_until", Reason.MUTED)
-    for whose, switches in (("person", choices.person), ("template", choices.template)):
-        for scope in _scopes(facts):
-            chosen = switches.settings.get((scope, channel))
-            if chosen is not None:
-                return Decision(chosen, f"{whose}:{scope}", Reason.MUTED if chosen == Value.OFF else None)
-        if channel in switches.channels:
-            if not switches.channels[channel]:
-                return Decision(Value.OFF, f"{whose}:channel", Reason.MUTED)
-            return _at_frequency(channel, rule=f"{whose}:channel", choices=choices)
-    if facts.requested is not None:
-        return _at_frequency(channel, rule="event", choices=choices)
-    if channel in facts.channels:
-        return _at_frequency(channel, rule="type", choices=choices)
-    return Decision(Value.OFF, "type", Reason.NOT_REQUESTED)
-
-
-def _scopes(facts: Facts) -> list[str]:
-    """What a setting can be made for, the most specific first."""
-    return [*(f"topic:{key}" for key in facts.topics), f"type:{facts.type}", f"category:{facts.category}"]
-
-
-def _at_frequency(channel: str, *, rule: str, choices: Choices) -> Decision:
-    """On, as often as the person wants this channel. (A setting that says "on" means at once.)"""
-    frequency = choices.digests.get(channel, INSTANT)
-    gathered = frequency.every != hours.Every.INSTANT and channel != IN_APP
-    return Decision(Value.DIGEST if gathered else Value.ON, rule)
+    value, rule = _most_specific(channel, facts, choices)
+    if value == Value.OFF:
+        return Decision(value, rule, Reason.NOT_REQUESTED if rule == "type" else Reason.MUTED)
+    if value == Value.DIGEST and not _never_waits(channel, facts):
+        return Decision(value, rule, Reason.DIGEST)
+    return Decision(Value.ON, rule)
 
 
 def next_digest(*, channel: str, choices: Choices, now: datetime) -> datetime:
@@ -132,3 +126,25 @@ def next_digest(*, channel: str, choices: Choices, now: datetime) -> datetime:
         frequency = GATHERED
     due_at = hours.next_digest(frequency, choices.zone, now)
     return hours.quiet_until(choices.quiet, choices.zone, due_at) or due_at
+
+
+def _most_specific(channel: str, facts: Facts, choices: Choices) -> tuple[Value, str]:
+    """What the most specific rule that speaks says, and its name."""
+    # A setting's "on" means at once. A switch and a default only mean "yes": then, as often as the person wants.
+    frequency = choices.digests.get(channel, INSTANT)
+    yes = Value.ON if frequency.every == hours.Every.INSTANT else Value.DIGEST
+    scopes = [*(f"topic:{key}" for key in facts.topics), f"type:{facts.type}", f"category:{facts.category}"]
+    for whose, switches in (("person", choices.person), ("template", choices.template)):
+        for scope in scopes:
+            if (scope, channel) in switches.settings:
+                return switches.settings[scope, channel], f"{whose}:{scope}"
+        if channel in switches.channels:
+            return yes if switches.channels[channel] else Value.OFF, f"{whose}:channel"
+    if facts.requested is not None:
+        return yes, "event"
+    return yes if channel in facts.channels else Value.OFF, "type"
+
+
+def _never_waits(channel: str, facts: Facts) -> bool:
+    """Neither held nor gathered: what is critical, and the inbox, which disturbs nobody."""
+    return channel == IN_APP or facts.priority == Priority.CRITICAL

@@ -3,23 +3,25 @@ The set-based statements of the hot path. Each does a whole chunk, takes its loc
 and never mentions a value: those are parameters.
 """
 
+from notifications import choices
+
 # One statement, however many events. Rows whose type, category or topic does not exist, or whose key was
 # used, are left out; events.accept() finds out which. LEFT JOIN ... IS NULL keeps "not given" apart from "not found".
 ACCEPT = """
 INSERT INTO notifications_event (
     id, producer_id, idempotency_key, fingerprint, trace_id, type_id, category_id, priority, lane, title, body,
-    data, action_url, actor, object, tags, channels, email_if_unread_after, expires_at, usernames, topic_id,
-    everyone, state, due_at, token, attempts, cursor, unknown_users, error, accepted_at)
+    data, template_data, action_url, actor, object, tags, channels, digest_key, email_if_unread_after, expires_at,
+    usernames, topic_id, everyone, zone, state, due_at, token, attempts, cursor, unknown_users, error, accepted_at)
 SELECT r.id, %(producer)s, r.key, r.fingerprint, %(trace)s, t.key, coalesce(r.category, t.category_id),
     coalesce(r.priority, t.priority), r.lanes->>coalesce(r.priority, t.priority),
-    coalesce(nullif(r.title, ''), t.title), r.body, r.data, r.action_url, r.actor, r.object, r.tags,
-    coalesce(r.channels, t.channels), r.email_if_unread_after, r.expires_at, r.usernames, o.id, r.everyone,
+    coalesce(nullif(r.title, ''), t.title), r.body, r.data, r.template_data, r.action_url, r.actor, r.object, r.tags,
+    r.channels, r.digest_key, r.email_if_unread_after, r.expires_at, r.usernames, o.id, r.everyone, r.zone,
     'accepted', r.due_at, 0, 0, 0, '{}', '', %(now)s
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
     id uuid, key text, fingerprint text, type text, category text, priority text, lanes jsonb,
-    title text, body text, data jsonb, action_url text, actor text, object text, tags text[], channels text[],
-    email_if_unread_after int, expires_at timestamptz, usernames text[], topic text, everyone bool,
-    due_at timestamptz)
+    title text, body text, data jsonb, template_data jsonb, action_url text, actor text, object text, tags text[],
+    channels text[], digest_key text, email_if_unread_after int, expires_at timestamptz, usernames text[],
+    topic text, everyone bool, zone text, due_at timestamptz)
 JOIN notifications_type t ON t.key = r.type
 LEFT JOIN notifications_category c ON c.key = r.category
 LEFT JOIN notifications_topic o ON o.key = r.topic
@@ -31,15 +33,18 @@ RETURNING id, lane
 
 CLAIM_EVENTS = """
 WITH due AS MATERIALIZED (
-    SELECT id FROM notifications_event
+    SELECT id, type_id, topic_id FROM notifications_event
     WHERE lane = %(lane)s AND due_at <= %(now)s
     ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE notifications_event e
-SET state = 'processing', due_at = %(until)s, token = e.token + 1, attempts = e.attempts + 1
-FROM due WHERE e.id = due.id
-RETURNING e.id, e.token, e.attempts, e.trace_id, e.type_id, e.category_id, e.priority, e.lane, e.title, e.body,
-    e.data, e.action_url, e.actor, e.object, e.tags, e.channels, e.email_if_unread_after, e.expires_at,
-    e.usernames, e.topic_id, e.everyone, e.cursor, e.error, e.cursor
+SET state = CASE e.state WHEN 'retracting' THEN e.state ELSE 'processing' END,
+    due_at = %(until)s, token = e.token + 1, attempts = e.attempts + 1
+FROM due JOIN notifications_type t ON t.key = due.type_id LEFT JOIN notifications_topic o ON o.id = due.topic_id
+WHERE e.id = due.id
+RETURNING e.id, e.token, e.attempts, e.state, e.trace_id, e.type_id, e.category_id, e.priority, e.lane, e.title,
+    e.body, e.data, e.template_data, e.action_url, e.actor, e.object, e.tags, e.channels, t.channels, t.required,
+    t.not_allowed, e.digest_key, e.email_if_unread_after, e.expires_at, e.usernames, e.topic_id, o.key, e.everyone,
+    e.zone, e.cursor, e.error, e.cursor
 """
 
 ADVANCE_EVENTS = """
@@ -77,54 +82,128 @@ head AS (
     ON CONFLICT (user_id) DO UPDATE SET
         head_seq = h.head_seq + EXCLUDED.head_seq, unread = h.unread + EXCLUDED.unread,
         unseen = h.unseen + EXCLUDED.unseen
-    RETURNING user_id, head_seq, unread, unseen),
+    RETURNING user_id, head_seq, unread, unseen, choices),
 added AS (
     INSERT INTO notifications_notification (event_id, user_id, rev, created_at, decisions)
     SELECT l.event_id, l.user_id, CASE WHEN l.visible THEN h.head_seq - t.n + l.nth END, %(now)s, l.decisions::jsonb
     FROM line l LEFT JOIN tally t USING (user_id) LEFT JOIN head h USING (user_id)
     ORDER BY l.place
     RETURNING id, event_id, user_id, rev)
-SELECT a.id, a.event_id, a.user_id, a.rev, h.unread - (h.head_seq - a.rev), h.unseen - (h.head_seq - a.rev)
+SELECT a.id, a.event_id, a.user_id, a.rev, h.unread - (h.head_seq - a.rev), h.unseen - (h.head_seq - a.rev), h.choices
 FROM added a LEFT JOIN head h USING (user_id) ORDER BY a.id
 """
 
 ADD_DELIVERIES = """
 INSERT INTO notifications_delivery (
-    notification_id, channel, address, lane, state, reason, due_at, token, attempts, in_flight, lost_claims,
+    notification_id, channel, address, lane, state, reason, rule, due_at, token, attempts, in_flight, lost_claims,
     code, provider_id, created_at)
-SELECT v.notification_id, v.channel, v.address, v.lane, 'pending', v.reason, v.due_at, 0, 0, false, 0, '', '', %(now)s
+SELECT v.notification_id, v.channel, v.address, v.lane, 'pending', v.reason, v.rule, v.due_at, 0, 0, false, 0, '', '',
+    %(now)s
 FROM unnest(%(notifications)s::bigint[], %(channels)s::text[], %(addresses)s::text[], %(lanes)s::text[],
-            %(reasons)s::text[], %(due)s::timestamptz[])
-    AS v(notification_id, channel, address, lane, reason, due_at)
+            %(reasons)s::text[], %(rules)s::text[], %(due)s::timestamptz[])
+    AS v(notification_id, channel, address, lane, reason, rule, due_at)
 ON CONFLICT (notification_id, channel, address) DO NOTHING
+RETURNING id, notification_id, channel, address
 """
 
-# `lost` is true when the last holder had begun and never recorded anything: it died, its message may have been sent.
-CLAIM_DELIVERIES = """
+# What a message is made of, and what decides whether it still goes: of event e, type t, topic o, line n, head h.
+ITEM = """
+    n.id, e.id, e.trace_id, e.type_id, e.category_id, e.priority, coalesce(n.title, e.title), coalesce(n.body, e.body),
+    e.data, e.template_data, e.action_url, e.actor, e.object, e.tags, n.created_at, e.expires_at,
+    e.state = 'cancelled', e.retracted_at IS NOT NULL,
+    coalesce(n.read_at IS NOT NULL OR n.rev <= h.read_watermark OR n.deleted_at IS NOT NULL, false),
+    e.email_if_unread_after IS NOT NULL AND n.rev IS NOT NULL, e.digest_key,
+    o.key, t.channels, e.channels, t.required, t.not_allowed, t.resend_unknown"""
+
+# The claim of a digest's delivery closes the digest: from then on a new item opens the next one. Windows are
+# locked in the order in which GATHER locks them. `lost` is true when the last holder had begun and never
+# recorded anything: it died, its message may have been sent.
+CLAIM_DELIVERIES = f"""
 WITH due AS MATERIALIZED (
-    SELECT id, notification_id, in_flight FROM notifications_delivery
+    SELECT id, notification_id, digest_id, in_flight FROM notifications_delivery
     WHERE channel = %(channel)s AND lane = %(lane)s AND due_at <= %(now)s
-    ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+closing AS MATERIALIZED (
+    SELECT g.id FROM notifications_digest g JOIN due ON due.digest_id = g.id AND due.notification_id IS NULL
+    WHERE g.open ORDER BY g.user_id, g.channel, g.address, g.category_id, g.key FOR UPDATE OF g),
+closed AS (
+    UPDATE notifications_digest g SET open = false, closed_at = %(now)s FROM closing WHERE g.id = closing.id)
 UPDATE notifications_delivery d
 SET due_at = %(until)s, token = d.token + 1, attempts = d.attempts + 1,
     lost_claims = d.lost_claims + due.in_flight::int, in_flight = false
 FROM due
-JOIN notifications_notification n ON n.id = due.notification_id
-JOIN notifications_event e ON e.id = n.event_id
-JOIN notifications_type t ON t.key = e.type_id
-LEFT JOIN notifications_inboxhead h ON h.user_id = n.user_id
+LEFT JOIN notifications_notification n ON n.id = due.notification_id
+LEFT JOIN notifications_event e ON e.id = n.event_id
+LEFT JOIN notifications_type t ON t.key = e.type_id
+LEFT JOIN notifications_topic o ON o.id = e.topic_id
+LEFT JOIN notifications_digest g ON g.id = due.digest_id
+JOIN core_user u ON u.id = coalesce(n.user_id, g.user_id)
+LEFT JOIN notifications_inboxhead h ON h.user_id = u.id
+{choices.JOINS}
 WHERE d.id = due.id
-RETURNING d.id, d.token, d.attempts, due.in_flight AS lost, d.address, n.id, e.id, e.trace_id,
-    e.title, e.body, e.action_url, e.expires_at, e.state = 'cancelled', t.resend_unknown,
-    e.email_if_unread_after IS NOT NULL AND n.rev IS NOT NULL
-        AND (n.read_at IS NOT NULL OR coalesce(n.rev <= h.read_watermark, false) OR n.deleted_at IS NOT NULL)
+RETURNING d.id, d.token, d.attempts, due.in_flight, d.channel, d.address, g.id, g.category_id,
+    u.id, u.username, u.first_name, u.last_name, coalesce(h.choices, 0), {choices.columns()}, {ITEM}
 """
 
-# Just before the call: from here on a death may leave a message that was sent.
+# Windows are found or opened in one fixed order; a window that is being closed is waited for, and then not found.
+GATHER = """
+WITH given AS (
+    SELECT * FROM unnest(%(id)s::bigint[], %(token)s::int[], %(user_id)s::bigint[], %(channel)s::text[],
+        %(address)s::text[], %(category)s::text[], %(key)s::text[], %(reason)s::text[], %(rule)s::text[],
+        %(due_at)s::timestamptz[])
+        AS v(id, token, user_id, channel, address, category, key, reason, rule, due_at)),
+held AS MATERIALIZED (
+    SELECT v.* FROM given v JOIN notifications_delivery d
+        ON d.id = v.id AND d.token = v.token AND d.state = 'pending' FOR UPDATE OF d),
+digest AS (
+    INSERT INTO notifications_digest AS g (user_id, channel, address, category_id, key, open, opened_at)
+    SELECT user_id, channel, address, category, key, true, %(now)s FROM held
+    GROUP BY user_id, channel, address, category, key ORDER BY user_id, channel, address, category, key
+    ON CONFLICT (user_id, channel, address, category_id, key) WHERE open DO UPDATE SET open = true
+    RETURNING id, user_id, channel, address, category_id, key, xmax = 0 AS fresh),
+carrier AS (
+    INSERT INTO notifications_delivery (
+        digest_id, channel, address, lane, state, reason, rule, due_at, token, attempts, in_flight, lost_claims,
+        code, provider_id, created_at)
+    SELECT g.id, g.channel, g.address, 'digest', 'pending', 'digest', '', min(v.due_at), 0, 0, false, 0, '', '', %(now)s
+    FROM digest g JOIN held v ON (v.user_id, v.channel, v.address, v.category, v.key)
+        = (g.user_id, g.channel, g.address, g.category_id, g.key)
+    WHERE g.fresh GROUP BY g.id, g.channel, g.address)
+UPDATE notifications_delivery d
+SET state = 'digested', digest_id = g.id, reason = v.reason, rule = v.rule, due_at = NULL, ended_at = %(now)s,
+    in_flight = false
+FROM held v JOIN digest g ON (v.user_id, v.channel, v.address, v.category, v.key)
+    = (g.user_id, g.channel, g.address, g.category_id, g.key)
+WHERE d.id = v.id
+RETURNING d.id
+"""
+
+DIGEST_ITEMS = f"""
+SELECT d.digest_id, d.id, {ITEM}
+FROM notifications_delivery d
+JOIN notifications_notification n ON n.id = d.notification_id
+JOIN notifications_event e ON e.id = n.event_id
+JOIN notifications_type t ON t.key = e.type_id
+LEFT JOIN notifications_topic o ON o.id = e.topic_id
+LEFT JOIN notifications_inboxhead h ON h.user_id = n.user_id
+WHERE d.digest_id = ANY(%(digests)s) AND d.state = 'digested'
+ORDER BY d.digest_id, n.id
+"""
+
+LEAVE_OUT = """
+UPDATE notifications_delivery d SET state = 'suppressed', reason = v.reason, rule = v.rule, ended_at = %(now)s
+FROM unnest(%(delivery_id)s::bigint[], %(reason)s::text[], %(rule)s::text[]) AS v(id, reason, rule)
+WHERE d.id = v.id AND d.state = 'digested'
+"""
+
+# Just before the call: from here on a death may leave a message that was sent. Who changed their choices since
+# the claim looked at them is left out: it must be decided again.
 BEGIN_DELIVERIES = """
 UPDATE notifications_delivery d SET in_flight = true
-FROM unnest(%(ids)s::bigint[], %(tokens)s::int[]) AS v(id, token)
-WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending'
+FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(users)s::bigint[], %(stamps)s::bigint[])
+    AS v(id, token, user_id, stamp)
+LEFT JOIN notifications_inboxhead h ON h.user_id = v.user_id
+WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending' AND coalesce(h.choices, 0) = v.stamp
 RETURNING d.id
 """
 
@@ -132,12 +211,12 @@ RETURNING d.id
 RECORD_DELIVERIES = """
 WITH done AS (
     UPDATE notifications_delivery d
-    SET state = v.state, reason = v.reason, due_at = v.due_at, in_flight = false, code = v.code,
-        provider_id = v.provider_id, attempts = d.attempts - v.refund,
+    SET state = v.state, reason = v.reason, rule = coalesce(nullif(v.rule, ''), d.rule), due_at = v.due_at,
+        in_flight = false, code = v.code, provider_id = v.provider_id, attempts = d.attempts - v.refund,
         ended_at = CASE WHEN v.state <> 'pending' THEN %(now)s END
     FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[],
-                %(codes)s::text[], %(provider_ids)s::text[], %(refunds)s::int[])
-        AS v(id, token, state, reason, due_at, code, provider_id, refund)
+                %(codes)s::text[], %(provider_ids)s::text[], %(refunds)s::int[], %(rules)s::text[])
+        AS v(id, token, state, reason, due_at, code, provider_id, refund, rule)
     WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending'
     RETURNING d.id),
 tried AS (

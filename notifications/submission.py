@@ -60,13 +60,17 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     send_at: datetime | None = None
     expires_at: datetime | None = None
     email_if_unread_after: Annotated[int, Meta(ge=1, le=30 * 86400)] | None = None
+    digest_key: Annotated[str, Meta(max_length=100, pattern=r"^[^\x00-\x1f]*$(?!\n)")] = ""
+    template_data: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        if self.action_url and not _followable(self.action_url):
+        if self.action_url and not followable(self.action_url):
             raise ValueError("`action_url` must start with https://, http:// or a single /")
-        _check_plain(self.data, depth=0)
-        if len(msgspec.json.encode(self.data)) > MAX_DATA_BYTES:
-            raise ValueError(f"`data` may have at most {MAX_DATA_BYTES} bytes as JSON")
+        for name in ("data", "template_data"):
+            given = getattr(self, name)
+            _check_plain(name, given, depth=0)
+            if len(msgspec.json.encode(given)) > MAX_DATA_BYTES:
+                raise ValueError(f"`{name}` may have at most {MAX_DATA_BYTES} bytes as JSON")
         for name in ("send_at", "expires_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
@@ -85,23 +89,23 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
         return max(self.send_at.astimezone(UTC), now) if self.send_at else now
 
 
-def _check_plain(value: Any, *, depth: int) -> None:
+def _check_plain(name: str, value: Any, *, depth: int) -> None:
     """
     Refuse data that grows when it is stored or shown: PostgreSQL writes 1e300 out in 301 digits, and every
     reader of deep nesting recurses. Raises ValueError.
     """
     if depth > MAX_DATA_DEPTH:
-        raise ValueError(f"`data` may be nested at most {MAX_DATA_DEPTH} deep")
+        raise ValueError(f"`{name}` may be nested at most {MAX_DATA_DEPTH} deep")
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for one in value:
-            _check_plain(one, depth=depth + 1)
+            _check_plain(name, one, depth=depth + 1)
     elif isinstance(value, float) and value and not SMALLEST <= abs(value) <= LARGEST:
-        raise ValueError(f"numbers in `data` must lie between {SMALLEST} and {LARGEST}")
+        raise ValueError(f"numbers in `{name}` must lie between {SMALLEST} and {LARGEST}")
 
 
-def _followable(url: str) -> bool:
+def followable(url: str) -> bool:
     """Whether a browser may follow it and a mail can carry it: `http://[` is neither."""
     try:
         return bool(_SAFE_URL.fullmatch(url) and (url.startswith("/") or urlsplit(url).hostname))

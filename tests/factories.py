@@ -7,11 +7,11 @@ import msgspec
 from knox.models import AuthToken
 
 from core.models import User
-from notifications import events
+from notifications import events, recipients
 from notifications.models import Event, Notification
 from notifications.submission import Submission
 from notifications.words import Lane
-from workers import pipeline
+from workers import pipeline, planning
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -61,6 +61,16 @@ def process(*, now: datetime = NOW) -> int:
     while added := sum(pipeline.process_events(lane=lane, clock=lambda: now) for lane in Lane):
         lines += added
     return lines
+
+
+def persist(chunk: recipients.Chunk, *, now: datetime = NOW) -> int:
+    """Write one chunk as a worker does; the number of new lines."""
+    return pipeline.persist(chunk, planner=planning.Planner(), now=now)
+
+
+def left_out(line: Notification) -> dict[str, str]:
+    """The channels that were decided against, each with its Reason."""
+    return {channel: one["reason"] for channel, one in line.decisions.items() if one["value"] == "off"}
 
 
 def forget_events() -> None:

@@ -8,22 +8,20 @@ docs/architecture.md walks through it.
 import time
 from collections.abc import Callable
 from datetime import datetime
+from uuid import UUID
 
-import msgspec
 from django.conf import settings
 from django.db import OperationalError, transaction
 
 from core import logs, queue
-from notifications import events, inbox, ledger, live, recipients
-from notifications.words import Change, Lane
-from workers import routing
+from notifications import digests, events, inbox, ledger, live, recipients, retraction
+from notifications.words import Change, EventState, Lane
+from workers import planning, routing
 
 log = logs.logger(__name__)
 
 AT_ONCE = 200  # events in one claim
 TIME_BOX = 2.0  # seconds; then the lane is handed on, so that others in it get their turn
-
-_skipped_json = msgspec.json.Encoder(order="deterministic").encode
 
 
 def process_events(*, lane: Lane, clock: Callable[[], datetime]) -> int:
@@ -34,15 +32,19 @@ def process_events(*, lane: Lane, clock: Callable[[], datetime]) -> int:
     dead worker left is claimed again when its lease ends, from the cursor on.
     """
     stop_at = time.monotonic() + TIME_BOX
+    planner = planning.Planner()
     lines, at_once = 0, AT_ONCE
     while claimed := events.claim(lane=lane, limit=at_once, now=clock()):
+        for event in [event for event in claimed if event.state == EventState.RETRACTING]:
+            _withdraw(event, clock=clock, stop_at=stop_at)
+        claimed = [event for event in claimed if event.state == EventState.PROCESSING]
         fresh = [event for event in claimed if event.attempts == 1]
         suspects = [event for event in claimed if event.attempts > 1]
-        lines += _together(fresh, clock=clock, stop_at=stop_at)
+        lines += _together(fresh, planner=planner, clock=clock, stop_at=stop_at)
         if suspects:
             # One of them may have ended the worker that held it. Alone, it takes nobody with it.
             events.release(suspects[1:], now=clock())
-            lines += _alone(suspects[0], clock=clock, stop_at=stop_at)
+            lines += _alone(suspects[0], planner=planner, clock=clock, stop_at=stop_at)
             at_once = 1
         if time.monotonic() > stop_at:
             if events.due_lanes(now=clock()):
@@ -51,25 +53,27 @@ def process_events(*, lane: Lane, clock: Callable[[], datetime]) -> int:
     return lines
 
 
-def _together(claimed: list[events.Claimed], *, clock: Callable[[], datetime], stop_at: float) -> int:
+def _together(
+    claimed: list[events.Claimed], *, planner: planning.Planner, clock: Callable[[], datetime], stop_at: float
+) -> int:
     """Many events as one. If one of them is bad, each for itself: the others must not wait for it."""
     try:
-        return _expand(claimed, clock=clock, stop_at=stop_at)
+        return _expand(claimed, planner=planner, clock=clock, stop_at=stop_at)
     except OperationalError:
         raise  # the database is away: the leases bring the events back
     except Exception:
         log.exception("events.chunk_failed", events=len(claimed))
-        return sum(_alone(event, clock=clock, stop_at=stop_at) for event in claimed)
+        return sum(_alone(event, planner=planner, clock=clock, stop_at=stop_at) for event in claimed)
 
 
-def _alone(event: events.Claimed, *, clock: Callable[[], datetime], stop_at: float) -> int:
+def _alone(event: events.Claimed, *, planner: planning.Planner, clock: Callable[[], datetime], stop_at: float) -> int:
     """One event, from the last chunk that was committed. It must come to an end, whatever it does."""
     event.cursor = event.committed
     if event.attempts > settings.MAX_ATTEMPTS:
         events.fail(event, error=event.error or "each worker that held it died", now=clock())
         return 0
     try:
-        return _expand([event], clock=clock, stop_at=stop_at)
+        return _expand([event], planner=planner, clock=clock, stop_at=stop_at)
     except OperationalError as error:
         events.note(event, error=str(error))
         raise
@@ -80,7 +84,26 @@ def _alone(event: events.Claimed, *, clock: Callable[[], datetime], stop_at: flo
         return 0
 
 
-def _expand(claimed: list[events.Claimed], *, clock: Callable[[], datetime], stop_at: float) -> int:
+def _withdraw(event: events.Claimed, *, clock: Callable[[], datetime], stop_at: float) -> None:
+    """Take back the lines of a retracted event, chunk by chunk, until none is left or the time is up."""
+    if event.attempts > settings.MAX_ATTEMPTS:
+        events.fail(event, error=event.error or "withdrawing its lines failed each time", now=clock())
+        return
+    try:
+        while not retraction.work(event, now=clock()):
+            if time.monotonic() > stop_at:
+                events.release([event], now=clock())
+                return
+    except OperationalError:
+        raise
+    except Exception as error:
+        log.exception("event.withdrawal_failed", trace_id=event.trace_id, event_id=str(event.id))
+        events.postpone(event, error=f"{type(error).__name__}: {error}", now=clock())
+
+
+def _expand(
+    claimed: list[events.Claimed], *, planner: planning.Planner, clock: Callable[[], datetime], stop_at: float
+) -> int:
     now = clock()
     for event in [e for e in claimed if e.expires_at and e.expires_at <= now]:
         events.expire(event, now=now)
@@ -88,7 +111,7 @@ def _expand(claimed: list[events.Claimed], *, clock: Callable[[], datetime], sto
     lines = 0
     waiting = list(claimed)
     for chunk in recipients.chunks(claimed, limit=settings.CHUNK):
-        lines += persist(chunk, now=clock())
+        lines += persist(chunk, planner=planner, now=clock())
         for step in chunk.steps:
             step.event.committed = step.cursor
         done = {step.event.id for step in chunk.steps if step.done}
@@ -99,55 +122,71 @@ def _expand(claimed: list[events.Claimed], *, clock: Callable[[], datetime], sto
     return lines
 
 
-def persist(chunk: recipients.Chunk, *, now: datetime) -> int:
+def persist(chunk: recipients.Chunk, *, planner: planning.Planner, now: datetime) -> int:
     """
     Write one chunk in one transaction, then publish it in one Redis message. Returns how many lines are new.
 
-    At most six statements whatever the number of lines (tests/integration/test_query_counts.py).
+    At most six statements whatever the number of lines (tests/integration/test_query_counts.py). Somebody who
+    changes what they chose while the chunk is being written gets what they chose: then it is decided anew.
     """
-    plans: dict[routing.Situation, routing.Plan] = {}
-    skipped: dict[routing.Plan, str] = {}
-    by_line: dict[tuple[object, int], tuple[routing.Plan, recipients.Recipient]] = {}
-    given = []
-    available = tuple(settings.DELIVERY_CHANNELS)
-    with transaction.atomic():
-        ours = events.advance(chunk.steps, now=now)
-        for event, recipient in chunk.lines:
-            if event.id not in ours:
-                continue
-            situation = routing.Situation(
-                requested=tuple(event.channels),
-                available=available,
-                reachable=frozenset({"email"} if recipient.email else ()),
-                email_if_unread_after=event.email_if_unread_after,
-            )
-            plan = plans.get(situation)
-            if plan is None:
-                plan = plans[situation] = routing.plan(situation)
-                skipped[plan] = _skipped_json(dict(plan.skipped)).decode()
-            by_line[event.id, recipient.user_id] = plan, recipient
-            given.append(inbox.Given(event.id, recipient.user_id, plan.visible, skipped[plan]))
-        added = inbox.add(given, now=now) if given else []
-        lanes = {event.id: event.lane for event, _ in chunk.lines}
-        planned = []
-        for line in added:
-            plan, recipient = by_line[line.event_id, line.user_id]
-            planned += [
-                ledger.Planned(
-                    notification_id=line.id,
-                    channel=leg.channel,
-                    address=recipient.email,
-                    lane=lanes[line.event_id],
-                    reason=leg.reason or "",
-                    due_at=now + leg.wait,
-                )
-                for leg in plan.legs
-            ]
-        ledger.add(planned, now=now)
+    try:
+        with transaction.atomic():
+            added, planned = _write(chunk, planner=planner, now=now)
+    except _OutOfDate:
+        recipients.read_again(chunk)
+        return persist(chunk, planner=planner, now=now)
     _tell(chunk, added, now=now)
     for channel, lane in {(p.channel, p.lane) for p in planned if p.due_at <= now}:
         queue.hint(queue.DELIVER, lane=lane, channel=channel)
     return len(added)
+
+
+class _OutOfDate(Exception):
+    """A person of the chunk changed what they chose after it was read."""
+
+
+def _write(
+    chunk: recipients.Chunk, *, planner: planning.Planner, now: datetime
+) -> tuple[list[inbox.Added], list[ledger.Planned]]:
+    ours = events.advance(chunk.steps, now=now)
+    given: list[inbox.Given] = []
+    lines: dict[tuple[UUID, int], tuple[events.Claimed, recipients.Recipient, planning.Decided]] = {}
+    for event, recipient in chunk.lines:
+        if event.id in ours:
+            decided = planner.decide(event, recipient, now=now)
+            lines[event.id, recipient.user_id] = event, recipient, decided
+            given.append(inbox.Given(event.id, recipient.user_id, decided.plan.visible, decided.text))
+    added = inbox.add(given, now=now) if given else []
+    planned: list[ledger.Planned] = []
+    gathering: dict[tuple[int, str], tuple[events.Claimed, recipients.Recipient, routing.Leg]] = {}
+    for line in added:
+        event, recipient, decided = lines[line.event_id, line.user_id]
+        if line.choices is not None and line.choices != recipient.stamp:
+            raise _OutOfDate
+        for leg in decided.plan.legs:
+            planned.append(
+                ledger.Planned(
+                    notification_id=line.id,
+                    channel=leg.channel,
+                    address=recipient.email,
+                    lane=event.lane,
+                    reason=leg.reason or "",
+                    rule=leg.rule,
+                    due_at=leg.due_at,
+                )
+            )
+            if leg.gathered:
+                gathering[line.id, leg.channel] = event, recipient, leg
+    written = ledger.add(planned, now=now)
+    digests.gather(
+        [
+            planning.gathered(delivery, *gathering[delivery.notification_id, delivery.channel])
+            for delivery in written
+            if (delivery.notification_id, delivery.channel) in gathering
+        ],
+        now=now,
+    )
+    return added, planned
 
 
 def _tell(chunk: recipients.Chunk, added: list[inbox.Added], *, now: datetime) -> None:

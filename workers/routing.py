@@ -5,58 +5,74 @@ Decided once per distinct situation: two people whose situations are equal share
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from notifications.words import IN_APP, Reason
+from notifications import resolver
+from notifications.resolver import Choices, Decision, Facts
+from notifications.words import IN_APP, Reason, Value
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Everything the decision depends on, and nothing else."""
 
-    requested: tuple[str, ...]  # channels the event asks for
-    available: tuple[str, ...]  # channels this installation has
+    facts: Facts
+    choices: Choices
+    available: tuple[str, ...]  # channels this installation has, beside the inbox
     reachable: frozenset[str]  # channels the person has an address on
     email_if_unread_after: int | None = None  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One delivery to make, so long after the notification; `reason` says why it waits."""
+    """One delivery to make. `reason` says why it waits; `gathered`: it goes into the digest of `due_at`."""
 
     channel: str
-    wait: timedelta = timedelta(0)
+    rule: str
+    due_at: datetime
     reason: Reason | None = None
+    gathered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision: in the inbox or not, which legs, and every channel left out with its reason."""
+    """The decision: in the inbox or not, the legs, and what was decided for every channel."""
 
     visible: bool
     legs: tuple[Leg, ...]
-    skipped: tuple[tuple[str, Reason], ...]
+    decisions: tuple[tuple[str, Decision], ...]
 
 
-def plan(situation: Situation) -> Plan:
-    """What to do in this situation. Every channel is either planned or skipped with a Reason."""
-    legs: list[Leg] = []
-    skipped: list[tuple[str, Reason]] = []
-    visible = IN_APP in situation.requested
-    if not visible:
-        skipped.append((IN_APP, Reason.NOT_REQUESTED))
-    for channel in dict.fromkeys((*situation.available, *situation.requested)):
-        if channel == IN_APP:
-            continue
-        if channel not in situation.available:
-            skipped.append((channel, Reason.NOT_INSTALLED))
-        elif channel not in situation.requested:
-            skipped.append((channel, Reason.NOT_REQUESTED))
-        elif channel not in situation.reachable:
-            skipped.append((channel, Reason.NO_ADDRESS))
-        elif channel == "email" and visible and situation.email_if_unread_after:
-            wait = timedelta(seconds=situation.email_if_unread_after)
-            legs.append(Leg(channel=channel, wait=wait, reason=Reason.WAITING_FOR_READ))
-        else:
-            legs.append(Leg(channel=channel))
-    return Plan(visible=visible, legs=tuple(legs), skipped=tuple(skipped))
+def plan(situation: Situation, *, now: datetime) -> Plan:
+    """What to do in this situation. Every channel is on, off with a Reason, or gathered into a digest."""
+    decisions: dict[str, Decision] = {}
+    facts = situation.facts
+    for channel in dict.fromkeys((IN_APP, *situation.available, *(facts.requested or ()), *facts.channels)):
+        decision = resolver.decide(channel=channel, facts=facts, choices=situation.choices, now=now)
+        if decision.value != Value.OFF and channel != IN_APP:
+            if channel not in situation.available:
+                decision = Decision(Value.OFF, "installation", Reason.NOT_INSTALLED)
+            elif channel not in situation.reachable:
+                decision = Decision(Value.OFF, "address", Reason.NO_ADDRESS)
+        decisions[channel] = decision
+    visible = decisions[IN_APP].value != Value.OFF
+    wait = timedelta(seconds=situation.email_if_unread_after or 0) if visible else timedelta(0)
+    return Plan(
+        visible=visible,
+        legs=tuple(
+            _leg(channel, decision, wait=wait if channel == "email" else timedelta(0), now=now)
+            for channel, decision in decisions.items()
+            if decision.value != Value.OFF and channel != IN_APP
+        ),
+        decisions=tuple(decisions.items()),
+    )
+
+
+def _leg(channel: str, decision: Decision, *, wait: timedelta, now: datetime) -> Leg:
+    """A delivery; `wait` holds it back as long as the person may still read the line in the inbox."""
+    due_at = decision.due_at or now
+    if decision.value == Value.DIGEST:
+        return Leg(channel, decision.rule, due_at, decision.reason, gathered=True)
+    if wait and now + wait >= due_at:
+        return Leg(channel, decision.rule, now + wait, Reason.WAITING_FOR_READ)
+    return Leg(channel, decision.rule, due_at, decision.reason)

@@ -43,9 +43,9 @@ def copy(table: str, *, keep: str = "") -> str:
     return f"INSERT INTO {table} ({keep}) SELECT {keep} FROM {table}"
 
 
-LINE = "event_id, user_id, created_at, skipped"
+LINE = "event_id, user_id, created_at, decisions"
 DELIVERY = (
-    "notification_id, channel, address, lane, state, reason, due_at, token, attempts, in_flight, lost_claims, code, "
+    "notification_id, channel, address, lane, state, reason, rule, due_at, token, attempts, in_flight, lost_claims, code, "
     "provider_id, created_at"
 )
 EVENT = "UPDATE notifications_event SET {} WHERE idempotency_key = 'first'"

@@ -33,7 +33,7 @@ def test_an_event_takes_from_its_type_what_it_does_not_say(producer: User) -> No
         "A task was assigned to you",
         "tasks",
         "normal",
-        ["in_app", "email"],
+        None,
         "normal",
     )
     assert (event.state, event.due_at, event.accepted_at, event.token, event.attempts) == ("accepted", NOW, NOW, 0, 0)

@@ -42,13 +42,15 @@ def test_she_got_it_everywhere_and_read_it(producer: User, alice: User, server: 
     assert what(found) == [
         ("accepted", "", ""),
         ("created", "in_app", ""),
+        ("decided: on", "email", ""),
+        ("decided: on", "in_app", ""),
         ("planned", "email", ""),
         ("tried: sent", "email", ""),
         ("sent", "email", ""),
         ("seen", "in_app", ""),
         ("read", "in_app", ""),
     ]
-    assert [m["at"] for m in found["timeline"]] == [NOW] * 5 + [LATER] * 2
+    assert [m["at"] for m in found["timeline"]] == [NOW] * 7 + [LATER] * 2
     assert "alice@" not in str(found)
     assert "to a***@example.com" in str(found)
 
@@ -59,10 +61,10 @@ def test_she_got_it_everywhere_and_read_it(producer: User, alice: User, server: 
         (
             {"channels": ["in_app"]},
             "alice@example.com",
-            "Yes: in the inbox since 2026-03-02T12:00:00Z, not seen yet; no email (not_requested).",
+            "Yes: in the inbox since 2026-03-02T12:00:00Z, not seen yet; no email (not_requested, by event).",
         ),
-        ({}, "", "Yes: in the inbox since 2026-03-02T12:00:00Z, not seen yet; no email (no_address)."),
-        ({"channels": ["email"]}, "", "No: no email (no_address); no in_app (not_requested)."),
+        ({}, "", "Yes: in the inbox since 2026-03-02T12:00:00Z, not seen yet; no email (no_address, by address)."),
+        ({"channels": ["email"]}, "", "No: no email (no_address, by address); no in_app (not_requested, by event)."),
         (
             {"email_if_unread_after": 60},
             "alice@example.com",
@@ -82,10 +84,10 @@ def test_a_channel_this_installation_does_not_have(producer: User, alice: User) 
     Type.objects.filter(key="task.assigned").update(channels=["in_app", "pigeon"])
     try:
         accept(producer, submission("alice"))
+        process()
     finally:
         Type.objects.filter(key="task.assigned").update(channels=["in_app", "email"])
-    process()
-    assert ("left out", "pigeon", "not_installed") in what(explain())
+    assert ("decided: off", "pigeon", "not_installed") in what(explain())
 
 
 def test_she_had_read_it_before_the_mail_was_due(producer: User, alice: User) -> None:

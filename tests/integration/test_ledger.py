@@ -9,7 +9,8 @@ from django.db import connection
 
 from core.models import User
 from notifications import inbox, ledger
-from notifications.ledger import Claimed, Verdict
+from notifications.choices import Raw
+from notifications.ledger import Claimed, Item, Verdict
 from notifications.models import Attempt, Delivery, Event, Type
 from notifications.values import Outcome, Result
 from notifications.words import DeliveryState, Lane, Reason
@@ -34,24 +35,52 @@ def claim(*, now: object = NOW, limit: int = 50) -> list[Claimed]:
 
 def test_a_claim_counts_leases_and_tells_what_the_message_needs(producer: User) -> None:
     deliveries(producer)
-    event, before = Event.objects.get(), Delivery.objects.get()
+    event, before, person = Event.objects.get(), Delivery.objects.get(), User.objects.get(username="user0")
     assert claim() == [
         Claimed(
             id=before.pk,
             token=1,
             attempts=1,
             lost=False,
+            channel="email",
             address="user0@example.com",
-            notification_id=before.notification_id,
-            event_id=event.id,
-            trace_id="trace-of-the-test",
-            title="Title",
-            body="",
-            action_url="",
-            expires_at=None,
-            cancelled=False,
-            resend_unknown=True,
-            handled=False,
+            digest_id=None,
+            digest_category=None,
+            user_id=person.pk,
+            username="user0",
+            first_name="",
+            last_name="",
+            stamp=0,
+            raw=Raw(timezone="UTC", digests="{}"),
+            item=Item(
+                notification_id=before.notification_id or 0,
+                event_id=event.id,
+                trace_id="trace-of-the-test",
+                type="task.assigned",
+                category="tasks",
+                priority="normal",
+                title="Title",
+                body="",
+                data="{}",
+                template_data="{}",
+                action_url="",
+                actor="",
+                object="",
+                tags=[],
+                created_at=NOW,
+                expires_at=None,
+                cancelled=False,
+                retracted=False,
+                read=False,
+                only_unread=False,
+                digest_key="",
+                topic=None,
+                type_channels=["in_app", "email"],
+                channels=None,
+                required=[],
+                not_allowed=[],
+                resend_unknown=True,
+            ),
         )
     ]
     held = Delivery.objects.get()
@@ -223,7 +252,9 @@ def test_a_claim_knows_whether_it_was_only_wanted_while_unread(producer: User, w
     else:
         inbox.change(user_id, action=way, ids=None, now=NOW)
     (held,) = claim(now=NOW + timedelta(seconds=60))
-    assert held.handled == (waits and way in ("read", "read_all", "delete"))
+    assert held.item
+    assert held.item.only_unread == waits
+    assert held.item.read == (way in ("read", "read_all", "delete"))
 
 
 def test_a_claim_knows_the_type_and_the_events_end(producer: User) -> None:
@@ -231,7 +262,7 @@ def test_a_claim_knows_the_type_and_the_events_end(producer: User) -> None:
     Event.objects.update(state="cancelled")
     try:
         Type.objects.filter(key="task.assigned").update(resend_unknown=False)
-        assert [(held.cancelled, held.resend_unknown) for held in claim()] == [(True, False)]
+        assert [(held.item and held.item.cancelled, held.resend_unknown) for held in claim()] == [(True, False)]
     finally:
         Type.objects.update(resend_unknown=True)
 
@@ -239,6 +270,6 @@ def test_a_claim_knows_the_type_and_the_events_end(producer: User) -> None:
 def test_adding_again_changes_nothing(producer: User) -> None:
     deliveries(producer)
     before = Delivery.objects.values().get()
-    again = ledger.Planned(before["notification_id"], "email", "user0@example.com", "urgent", "", LATER)
+    again = ledger.Planned(before["notification_id"], "email", "user0@example.com", "urgent", "", "type", LATER)
     ledger.add([again], now=LATER)
     assert Delivery.objects.values().get() == before

@@ -70,7 +70,7 @@ def test_processing_a_chunk(producer: User, size: int, audience: str) -> None:
     def work() -> None:
         chunk = next(recipients.chunks(claimed, limit=500))
         assert len(chunk.lines) == size
-        assert pipeline.persist(chunk, now=NOW) == size
+        assert factories.persist(chunk, now=NOW) == size
 
     asked = statements(work)
     # The audience, the step, heads and lines, deliveries.

@@ -98,7 +98,7 @@ def test_what_a_dead_worker_left_is_taken_up_from_the_cursor(producer: User, aud
     lane = Lane(Event.objects.get().lane)
     (dead,) = events.claim(lane=lane, limit=10, now=NOW)
     chunks = recipients.chunks([dead], limit=500)
-    assert pipeline.persist(next(chunks), now=NOW) == 500
+    assert factories.persist(next(chunks), now=NOW) == 500
     unwritten = next(chunks)  # it dies between reading the second chunk and writing it
 
     later = NOW + settings.LEASE
@@ -111,7 +111,7 @@ def test_what_a_dead_worker_left_is_taken_up_from_the_cursor(producer: User, aud
     assert (event.state, event.attempts, event.token) == ("processed", 1, 2)
     assert event.unknown_users == (["nobody"] if "users" in audience else [])
     # It was only asleep: what it holds is no longer its own.
-    assert pipeline.persist(unwritten, now=later) == 0
+    assert factories.persist(unwritten, now=later) == 0
     assert Notification.objects.count() == 1200
 
 
@@ -120,16 +120,16 @@ def test_who_lost_the_lease_writes_nothing(producer: User, alice: User) -> None:
     (slow,) = events.claim(lane=Lane.NORMAL, limit=10, now=NOW)
     later = NOW + settings.LEASE
     (quick,) = events.claim(lane=Lane.NORMAL, limit=10, now=later)
-    assert pipeline.persist(next(recipients.chunks([slow], limit=500)), now=later) == 0
+    assert factories.persist(next(recipients.chunks([slow], limit=500)), now=later) == 0
     event = Event.objects.get()
     assert (event.state, event.cursor, event.unknown_users) == ("processing", 0, [])
     assert (Notification.objects.count(), InboxHead.objects.count()) == (0, 0)
-    assert pipeline.persist(next(recipients.chunks([quick], limit=500)), now=later) == 1
+    assert factories.persist(next(recipients.chunks([quick], limit=500)), now=later) == 1
 
 
 def test_a_chunk_that_is_written_twice_adds_nothing(producer: User, alice: User) -> None:
     accept(producer, submission("alice", "nobody"))
     (claimed,) = events.claim(lane=Lane.NORMAL, limit=10, now=NOW)
     chunk = next(recipients.chunks([claimed], limit=500))
-    assert [pipeline.persist(chunk, now=NOW) for _ in range(2)] == [1, 0]
+    assert [factories.persist(chunk, now=NOW) for _ in range(2)] == [1, 0]
     assert (Event.objects.get().unknown_users, InboxHead.objects.get().head_seq) == (["nobody"], 1)

@@ -1,65 +1,200 @@
-"""Who gets what, on which channel, when, and why not."""
+"""Who gets what, on which channel, when, and why not; what the resolver says stands in test_resolver.py."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.words import IN_APP, Lane, Priority, Reason, lane_of
+from notifications.hours import Every, Frequency, Window
+from notifications.resolver import Choices, Decision, Facts, Switches
+from notifications.words import IN_APP, Lane, Priority, Reason, Value, lane_of
 from workers.routing import Leg, Plan, Situation, plan
 
-NOT_ASKED, NO_ADDRESS = Reason.NOT_REQUESTED, Reason.NO_ADDRESS
-NEITHER = (("email", NOT_ASKED), ("push", NOT_ASKED))
-LATER = Leg("email", timedelta(seconds=300), Reason.WAITING_FOR_READ)
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+EVENING = datetime(2026, 3, 2, 18, 0, tzinfo=UTC)
+TOMORROW = datetime(2026, 3, 3, 9, 0, tzinfo=UTC)
+DAYS = frozenset(range(7))
+
+BY_TYPE, BY_EVENT = Decision(Value.ON, "type"), Decision(Value.ON, "event")
+NOT_OF_TYPE = Decision(Value.OFF, "type", Reason.NOT_REQUESTED)
+NOT_OF_EVENT = Decision(Value.OFF, "event", Reason.NOT_REQUESTED)
+NO_ADDRESS = Decision(Value.OFF, "address", Reason.NO_ADDRESS)
+NOT_INSTALLED = Decision(Value.OFF, "installation", Reason.NOT_INSTALLED)
+
+FACTS = Facts(type="task.assigned", category="tasks", channels=("in_app", "email"))
+NOBODY = Choices()
+QUIET = Choices(quiet=(Window(days=DAYS, start=time(8), end=time(18)),))
+DAILY = Choices(digests={"email": Frequency(every=Every.DAY, at=time(9))})
+MUTED = Choices(person=Switches(channels={"email": False}))
+
+NOW_BY_TYPE = Leg("email", "type", NOW)
+LATER = Leg("email", "type", NOW + timedelta(seconds=300), Reason.WAITING_FOR_READ)
+HELD = Leg("email", "type", EVENING, Reason.QUIET_HOURS)
+GATHERED = Leg("email", "type", TOMORROW, Reason.DIGEST, gathered=True)
 
 
 @pytest.mark.parametrize(
-    ("requested", "reachable", "unread_after", "visible", "legs", "skipped"),
+    ("facts", "choices", "reachable", "unread_after", "visible", "legs", "decisions"),
     [
-        (("in_app", "email"), {"email"}, None, True, (Leg("email"),), (("push", NOT_ASKED),)),
-        (("in_app", "email"), set(), None, True, (), (("email", NO_ADDRESS), ("push", NOT_ASKED))),
-        (("in_app",), {"email"}, None, True, (), (("email", NOT_ASKED), ("push", NOT_ASKED))),
-        (("email",), {"email"}, None, False, (Leg("email"),), (("in_app", NOT_ASKED), ("push", NOT_ASKED))),
-        (("in_app", "email"), {"email"}, 300, True, (LATER,), (("push", NOT_ASKED),)),
+        (FACTS, NOBODY, {"email"}, None, True, [NOW_BY_TYPE], [BY_TYPE, BY_TYPE, NOT_OF_TYPE]),
+        (FACTS, NOBODY, set(), None, True, [], [BY_TYPE, NO_ADDRESS, NOT_OF_TYPE]),
+        (
+            replace(FACTS, requested=("in_app",)),
+            NOBODY,
+            {"email"},
+            None,
+            True,
+            [],
+            [BY_EVENT, NOT_OF_EVENT, NOT_OF_EVENT],
+        ),
+        (
+            replace(FACTS, requested=("email",)),
+            NOBODY,
+            {"email"},
+            None,
+            False,
+            [Leg("email", "event", NOW)],
+            [NOT_OF_EVENT, BY_EVENT, NOT_OF_EVENT],
+        ),
+        (FACTS, NOBODY, {"email"}, 300, True, [LATER], [BY_TYPE, BY_TYPE, NOT_OF_TYPE]),
         # Nothing is in the inbox that could be read first, so there is nothing to wait for.
-        (("email",), {"email"}, 300, False, (Leg("email"),), (("in_app", NOT_ASKED), ("push", NOT_ASKED))),
+        (
+            replace(FACTS, requested=("email",)),
+            NOBODY,
+            {"email"},
+            300,
+            False,
+            [Leg("email", "event", NOW)],
+            [NOT_OF_EVENT, BY_EVENT, NOT_OF_EVENT],
+        ),
         # Only the mail waits.
-        (("in_app", "email", "push"), {"email", "push"}, 300, True, (LATER, Leg("push")), ()),
-        (("in_app", "push"), {"email"}, None, True, (), (("email", NOT_ASKED), ("push", NO_ADDRESS))),
-        (("in_app", "pigeon"), {"pigeon"}, None, True, (), (*NEITHER, ("pigeon", Reason.NOT_INSTALLED))),
-        ((), {"email"}, None, False, (), (("in_app", NOT_ASKED), ("email", NOT_ASKED), ("push", NOT_ASKED))),
+        (
+            replace(FACTS, channels=("in_app", "email", "push")),
+            NOBODY,
+            {"email", "push"},
+            300,
+            True,
+            [LATER, Leg("push", "type", NOW)],
+            [BY_TYPE, BY_TYPE, BY_TYPE],
+        ),
+        (
+            replace(FACTS, channels=("in_app", "pigeon")),
+            NOBODY,
+            {"pigeon"},
+            None,
+            True,
+            [],
+            [BY_TYPE, NOT_OF_TYPE, NOT_OF_TYPE, NOT_INSTALLED],
+        ),
+        (replace(FACTS, channels=()), NOBODY, {"email"}, None, False, [], [NOT_OF_TYPE] * 3),
+        (
+            FACTS,
+            MUTED,
+            {"email"},
+            None,
+            True,
+            [],
+            [BY_TYPE, Decision(Value.OFF, "person:channel", Reason.MUTED), NOT_OF_TYPE],
+        ),
+        (
+            FACTS,
+            QUIET,
+            {"email"},
+            None,
+            True,
+            [HELD],
+            [BY_TYPE, Decision(Value.ON, "type", Reason.QUIET_HOURS, EVENING), NOT_OF_TYPE],
+        ),
+        # The later of the two: the night is over before the line counts as unread, and the other way round.
+        (
+            FACTS,
+            QUIET,
+            {"email"},
+            300,
+            True,
+            [HELD],
+            [BY_TYPE, Decision(Value.ON, "type", Reason.QUIET_HOURS, EVENING), NOT_OF_TYPE],
+        ),
+        (
+            FACTS,
+            QUIET,
+            {"email"},
+            86_400,
+            True,
+            [Leg("email", "type", NOW + timedelta(days=1), Reason.WAITING_FOR_READ)],
+            [BY_TYPE, Decision(Value.ON, "type", Reason.QUIET_HOURS, EVENING), NOT_OF_TYPE],
+        ),
+        # A digest leaves out what was read: it is all the waiting there is.
+        (
+            FACTS,
+            DAILY,
+            {"email"},
+            300,
+            True,
+            [GATHERED],
+            [BY_TYPE, Decision(Value.DIGEST, "type", Reason.DIGEST, TOMORROW), NOT_OF_TYPE],
+        ),
+        (FACTS, DAILY, set(), None, True, [], [BY_TYPE, NO_ADDRESS, NOT_OF_TYPE]),
     ],
 )
 def test_a_plan_for_each_situation(
-    requested: tuple[str, ...],
+    facts: Facts,
+    choices: Choices,
     reachable: set[str],
     unread_after: int | None,
     visible: bool,
-    legs: tuple[Leg, ...],
-    skipped: tuple[tuple[str, Reason], ...],
+    legs: list[Leg],
+    decisions: list[Decision],
 ) -> None:
-    situation = Situation(requested, ("email", "push"), frozenset(reachable), unread_after)
-    assert plan(situation) == Plan(visible=visible, legs=legs, skipped=skipped)
+    channels = dict.fromkeys(("in_app", "email", "push", *(facts.requested or ()), *facts.channels))
+    situation = Situation(facts, choices, ("email", "push"), frozenset(reachable), unread_after)
+    assert plan(situation, now=NOW) == Plan(
+        visible=visible, legs=tuple(legs), decisions=tuple(zip(channels, decisions, strict=True))
+    )
 
 
 CHANNELS = ["email", "push", "chat"]
 
 
 @given(
-    requested=st.lists(st.sampled_from([IN_APP, *CHANNELS]), unique=True),
+    channels=st.lists(st.sampled_from([IN_APP, *CHANNELS]), unique=True),
+    requested=st.none() | st.lists(st.sampled_from([IN_APP, *CHANNELS]), unique=True),
+    required=st.lists(st.sampled_from(CHANNELS), unique=True),
+    off=st.lists(st.sampled_from([IN_APP, *CHANNELS]), unique=True),
+    choices=st.sampled_from([NOBODY, QUIET, DAILY]),
     available=st.lists(st.sampled_from(CHANNELS), unique=True),
     reachable=st.frozensets(st.sampled_from(CHANNELS)),
     unread_after=st.none() | st.integers(1, 2_592_000),
 )
-def test_every_channel_is_planned_or_skipped_and_never_both(
-    requested: list[str], available: list[str], reachable: frozenset[str], unread_after: int | None
+def test_every_channel_is_planned_or_decided_against_and_never_both(
+    channels: list[str],
+    requested: list[str] | None,
+    required: list[str],
+    off: list[str],
+    choices: Choices,
+    available: list[str],
+    reachable: frozenset[str],
+    unread_after: int | None,
 ) -> None:
-    made = plan(Situation(tuple(requested), tuple(available), reachable, unread_after))
-    planned = [leg.channel for leg in made.legs] + ([IN_APP] if made.visible else [])
-    left_out = [channel for channel, _ in made.skipped]
-    assert sorted(planned + left_out) == sorted({IN_APP, *available, *requested})
-    assert all(leg.channel in requested and leg.channel in reachable for leg in made.legs)
+    facts = replace(
+        FACTS,
+        channels=tuple(channels),
+        requested=None if requested is None else tuple(requested),
+        required=tuple(required),
+    )
+    chosen = replace(choices, person=Switches(channels=dict.fromkeys(off, False)))
+    made = plan(Situation(facts, chosen, tuple(available), reachable, unread_after), now=NOW)
+    planned = {leg.channel for leg in made.legs} | ({IN_APP} if made.visible else set())
+    against = {channel for channel, decision in made.decisions if decision.value == Value.OFF}
+    assert planned | against == {channel for channel, _ in made.decisions}
+    assert planned & against == set()
+    assert {IN_APP, *available} <= planned | against
+    assert all(decision.reason for channel, decision in made.decisions if channel in against)
+    assert all(leg.channel in available and leg.channel in reachable and leg.due_at >= NOW for leg in made.legs)
+    assert all((leg.due_at > NOW) == (leg.reason is not None) for leg in made.legs)
+    assert planned & set(off) <= set(required)
 
 
 @pytest.mark.parametrize(
