@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 import msgspec
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -67,14 +67,17 @@ def describe(
     Document a view method. `operation` is what generated clients call it; `answers` maps a status to the type
     of its body, or to None for no body.
     """
-    responses = {(status, "application/json"): _content(kind) if kind else {} for status, kind in answers.items()} | {
-        (status, "application/json"): _content(ErrorBody) for status in errors
+    bodies = {status: kind for status, kind in answers.items() if kind} | dict.fromkeys(errors, ErrorBody)
+    responses: dict[Any, Any] = {
+        (status, "application/json"): _content(kind) | {"description": _MEANINGS[status]}
+        for status, kind in bodies.items()
     }
+    responses |= {status: OpenApiResponse(description=_MEANINGS[status]) for status in answers if not answers[status]}
     return extend_schema(
         operation_id=operation,
         summary=summary,
         request={"application/json": _content(request)} if request else None,
-        responses={key: value | {"description": _MEANINGS[key[0]]} for key, value in responses.items()},
+        responses=responses,
         parameters=[
             OpenApiParameter(name, str, OpenApiParameter.QUERY, description=text)
             for name, text in (query or {}).items()

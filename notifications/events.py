@@ -23,12 +23,13 @@ from msgspec import UNSET
 
 from core import queue
 from core.errors import AppError, Conflict, Invalid
-from notifications import ledger, sql
-from notifications.models import Category, Event, Topic, Type
+from notifications import ledger, names, sql
+from notifications.models import Event
 from notifications.submission import Submission
-from notifications.words import IN_APP, EventState, Lane, Priority, lane_of
+from notifications.words import EventState, Lane, Priority, lane_of
 
 HELD = [EventState.PROCESSING, EventState.RETRACTING]  # what a claim leaves an event in
+ENDED_OTHERWISE = [EventState.FAILED, EventState.CANCELLED, EventState.RETRACTING, EventState.RETRACTED]
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -73,15 +74,10 @@ def accept(
     """
     ids = sorted(new_id(now) for _ in submissions)
     answers: dict[uuid.UUID, Accepted | AppError] = {}
-    known_channels = {IN_APP, *settings.DELIVERY_CHANNELS}
     rows = []
     for place, submission in enumerate(submissions):
-        unknown = sorted(set(submission.channels or ()) - known_channels)
-        if unknown:
-            answers[ids[place]] = Invalid(
-                "The body is not valid: see details.",
-                channels=[f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known_channels))}"],
-            )
+        if unknown := names.unknown_channels(submission.channels):
+            answers[ids[place]] = unknown
         else:
             rows.append(_row(submission, id=ids[place], key=keys[place], zone=zones[place] if zones else "", now=now))
     if rows:
@@ -96,7 +92,7 @@ def accept(
         for lane in {lanes[row["id"]] for row in rows if row["id"] in lanes and row["due_at"] <= now}:
             queue.hint(queue.PROCESS_EVENTS, lane=lane)
         if refused := [row for row in rows if row["id"] not in lanes]:
-            answers |= _explain_refusals(refused, producer_id=producer_id)
+            answers |= _refusals(refused, producer_id=producer_id)
     return [answers[id] for id in ids]
 
 
@@ -131,36 +127,20 @@ def _row(submission: Submission, *, id: uuid.UUID, key: str | None, zone: str, n
     }
 
 
-def _explain_refusals(rows: list[dict[str, Any]], *, producer_id: int) -> dict[uuid.UUID, Accepted | AppError]:
+def _refusals(rows: list[dict[str, Any]], *, producer_id: int) -> dict[uuid.UUID, Accepted | AppError]:
     """Why the INSERT left these rows out: a key that was used, or a name that does not exist."""
     keys = [row["key"] for row in rows if row["key"]]
     used = {e.idempotency_key: e for e in Event.objects.filter(producer_id=producer_id, idempotency_key__in=keys)}
-    known = {
-        "type": set(Type.objects.values_list("key", flat=True)),
-        "category": set(Category.objects.values_list("key", flat=True)),
-        "topic": set(
-            Topic.objects.filter(key__in=[r["topic"] for r in rows if r["topic"]]).values_list("key", flat=True)
-        ),
-    }
     answers: dict[uuid.UUID, Accepted | AppError] = {}
-    for row in rows:
+    for row, unknown in zip(rows, names.unknown_names(rows), strict=True):
         first = used.get(row["key"])
         if first is None:
-            details = {
-                name: [f"{row[name]!r} does not exist." + _choices(name, names)]
-                for name, names in known.items()
-                if row[name] is not None and row[name] not in names
-            }
-            answers[row["id"]] = Invalid("The body is not valid: see details.", **details)
+            answers[row["id"]] = unknown or Invalid()
         elif first.fingerprint != row["fingerprint"]:
             answers[row["id"]] = IdempotencyConflict(id=str(first.id))
         else:
             answers[row["id"]] = Accepted(id=first.id, status=first.state, repeated=True)
     return answers
-
-
-def _choices(name: str, names: set[str]) -> str:
-    return "" if name == "topic" else f" Known: {', '.join(sorted(names))}."
 
 
 class Claimed(msgspec.Struct):
@@ -206,8 +186,17 @@ def claim(*, lane: Lane, limit: int, now: datetime) -> list[Claimed]:
 
     Attempts are counted here, before the work, so that an event that kills its worker is known by them.
     """
+    return _claim(sql.IN_LANE, lane=lane, limit=limit, now=now)
+
+
+def claim_one(event_id: uuid.UUID, *, now: datetime) -> list[Claimed]:
+    """Take one event for LEASE, if it is due and nobody has it: a list of one, or of none."""
+    return _claim(sql.BY_ID, id=str(event_id), limit=1, now=now)
+
+
+def _claim(which: str, *, now: datetime, **given: Any) -> list[Claimed]:
     with connection.cursor() as cursor:
-        cursor.execute(sql.CLAIM_EVENTS, {"lane": lane, "limit": limit, "now": now, "until": now + settings.LEASE})
+        cursor.execute(sql.CLAIM_EVENTS.format(which=which), given | {"now": now, "until": now + settings.LEASE})
         return sorted((Claimed(*row) for row in cursor.fetchall()), key=lambda event: event.id)
 
 
@@ -278,9 +267,10 @@ def cancel(event_id: uuid.UUID, *, now: datetime) -> int:
     Stop what has not been sent: a scheduled event never happens, waiting deliveries end as cancelled, a running
     expansion ends before its next chunk. What is in a provider's hands goes on. How many deliveries it stopped.
 
-    Inbox lines stay. Safe to run twice and at once; an event that has failed stays failed.
+    Inbox lines stay. Safe to run twice and at once; an event that has failed stays failed, and one that is being
+    withdrawn goes on being so.
     """
-    Event.objects.filter(id=event_id).exclude(state__in=[EventState.FAILED, EventState.CANCELLED]).update(
+    Event.objects.filter(id=event_id).exclude(state__in=ENDED_OTHERWISE).update(
         state=EventState.CANCELLED, due_at=None, token=F("token") + 1
     )
     return ledger.cancel(event_id, now=now)

@@ -50,7 +50,7 @@ def explain(event: Event, *, username: str) -> Explanation:
     return Explanation(
         event=str(event.id),
         user=username,
-        answer=_of_event(event, username) if line is None else _answer(line, deliveries),
+        answer=_of_event(event, username) if line is None else _answer(line, _telling(deliveries)),
         timeline=timeline,
     )
 
@@ -63,7 +63,7 @@ def _moment(
 
 def _of_event(event: Event, username: str) -> str:
     """Why somebody has no line."""
-    if event.state == EventState.RETRACTED:
+    if event.state in (EventState.RETRACTING, EventState.RETRACTED):
         return f"No: the event was withdrawn before it reached anybody ({Reason.RETRACTED})."
     if event.state == EventState.CANCELLED:
         return f"No: the event was cancelled before it reached anybody new ({event.error or Reason.CANCELLED})."
@@ -96,11 +96,17 @@ def _of_line(line: Notification) -> list[Moment]:
             ("seen", line.seen_at),
             ("read", line.read_at),
             ("archived", line.archived_at),
-            ("withdrawn" if line.event.retracted_at else "deleted", line.deleted_at),
+            (_gone(line), line.deleted_at),
         )
         if at
     ]
     return moments
+
+
+def _gone(line: Notification) -> str:
+    """Who took a line away: its producer, or the person."""
+    retracted_at = line.event.retracted_at
+    return "withdrawn" if retracted_at and line.deleted_at and line.deleted_at >= retracted_at else "deleted"
 
 
 def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[Moment]:
@@ -138,11 +144,18 @@ def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[
     return moments
 
 
+def _telling(deliveries: list[Delivery]) -> list[Delivery]:
+    """Without digests that went, or will go, without this."""
+    inside = {delivery.digest_id for delivery in deliveries if delivery.state == DeliveryState.DIGESTED}
+    return [delivery for delivery in deliveries if delivery.notification_id or delivery.digest_id in inside]
+
+
 def _answer(line: Notification, deliveries: list[Delivery]) -> str:
     parts = []
     if line.rev is not None:
         done = "read" if line.read_at else "seen" if line.seen_at else "not seen yet"
-        parts.append(f"in the inbox since {line.created_at:%Y-%m-%dT%H:%M:%SZ}, {done}")
+        gone = f", {_gone(line)} at {line.deleted_at:%Y-%m-%dT%H:%M:%SZ}" if line.deleted_at else ""
+        parts.append(f"in the inbox since {line.created_at:%Y-%m-%dT%H:%M:%SZ}, {done}{gone}")
     for delivery in deliveries:
         why = f" ({delivery.reason})" if delivery.reason else ""
         when = f", next at {delivery.due_at:%Y-%m-%dT%H:%M:%SZ}" if delivery.due_at else ""

@@ -58,24 +58,22 @@ def quiet_until(windows: tuple[Window, ...], zone: ZoneInfo, now: datetime) -> d
     When the quiet that `now` lies in ends (UTC); None when it is not quiet.
 
     Windows that touch or overlap are one quiet: the end is the end of the last of them. For somebody who is
-    quiet round the clock it is the end of a window HORIZON ahead: what waits is then looked at again.
+    quiet round the clock it is the end of a window HORIZON ahead, or a little more: then it is looked at again.
     """
     end = now
-    while end - now < HORIZON:
-        later = max((stop for begin, stop in _near(windows, zone, end) if begin <= end < stop), default=None)
-        if later is None:
+    for begin, stop in _spans(windows, zone, now.astimezone(zone).date()):
+        if begin > end:
             break
-        end = later
+        end = max(end, stop)
     return end if end > now else None
 
 
-def _near(windows: tuple[Window, ...], zone: ZoneInfo, moment: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """All windows that can contain `moment`, with their moments."""
-    today = moment.astimezone(zone).date()
-    # Tomorrow's too: where the clock goes back over midnight (America/St_Johns until 2011, from 00:01 to 23:01),
-    # tomorrow's window has begun, and it is today again.
-    for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
-        for window in windows:
+def _spans(windows: tuple[Window, ...], zone: ZoneInfo, today: date) -> Iterator[tuple[datetime, datetime]]:
+    """The windows from yesterday's on, in the order in which they begin."""
+    in_order = sorted(windows, key=lambda window: window.start)
+    # Of two wall times the later is never shown first, over gaps and folds too: the calendar's order is the moments'.
+    for day in (today + timedelta(days=ahead) for ahead in range(-1, HORIZON.days + 2)):
+        for window in in_order:
             if day.weekday() in window.days:
                 end_day = day if window.end > window.start else day + timedelta(days=1)
                 yield instant(day, window.start, zone), instant(end_day, window.end, zone, last=True)

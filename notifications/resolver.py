@@ -128,6 +128,13 @@ def next_digest(*, channel: str, choices: Choices, now: datetime) -> datetime:
     return hours.quiet_until(choices.quiet, choices.zone, due_at) or due_at
 
 
+def wait_for_day(*, facts: Facts, choices: Choices, now: datetime) -> datetime:
+    """`now`, or the end of the quiet hours it lies in; what is critical does not wait for it."""
+    if facts.priority == Priority.CRITICAL:
+        return now
+    return hours.quiet_until(choices.quiet, choices.zone, now) or now
+
+
 def _most_specific(channel: str, facts: Facts, choices: Choices) -> tuple[Value, str]:
     """What the most specific rule that speaks says, and its name."""
     # A setting's "on" means at once. A switch and a default only mean "yes": then, as often as the person wants.

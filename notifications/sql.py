@@ -31,10 +31,11 @@ ON CONFLICT (producer_id, idempotency_key) DO NOTHING
 RETURNING id, lane
 """
 
+IN_LANE, BY_ID = "lane = %(lane)s", "id = %(id)s"
 CLAIM_EVENTS = """
 WITH due AS MATERIALIZED (
     SELECT id, type_id, topic_id FROM notifications_event
-    WHERE lane = %(lane)s AND due_at <= %(now)s
+    WHERE {which} AND due_at <= %(now)s
     ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE notifications_event e
 SET state = CASE e.state WHEN 'retracting' THEN e.state ELSE 'processing' END,
@@ -154,7 +155,7 @@ WITH given AS (
         AS v(id, token, user_id, channel, address, category, key, reason, rule, due_at)),
 held AS MATERIALIZED (
     SELECT v.* FROM given v JOIN notifications_delivery d
-        ON d.id = v.id AND d.token = v.token AND d.state = 'pending' FOR UPDATE OF d),
+        ON d.id = v.id AND d.token = v.token AND d.state = 'pending' ORDER BY d.id FOR UPDATE OF d),
 digest AS (
     INSERT INTO notifications_digest AS g (user_id, channel, address, category_id, key, open, opened_at)
     SELECT user_id, channel, address, category, key, true, %(now)s FROM held
@@ -168,7 +169,7 @@ carrier AS (
     SELECT g.id, g.channel, g.address, 'digest', 'pending', 'digest', '', min(v.due_at), 0, 0, false, 0, '', '', %(now)s
     FROM digest g JOIN held v ON (v.user_id, v.channel, v.address, v.category, v.key)
         = (g.user_id, g.channel, g.address, g.category_id, g.key)
-    WHERE g.fresh GROUP BY g.id, g.channel, g.address)
+    WHERE g.fresh GROUP BY g.id, g.channel, g.address ORDER BY g.id)
 UPDATE notifications_delivery d
 SET state = 'digested', digest_id = g.id, reason = v.reason, rule = v.rule, due_at = NULL, ended_at = %(now)s,
     in_flight = false
@@ -190,10 +191,27 @@ WHERE d.digest_id = ANY(%(digests)s) AND d.state = 'digested'
 ORDER BY d.digest_id, n.id
 """
 
+# Only the holder of the digest's delivery says so: another may have sent the item by now.
 LEAVE_OUT = """
-UPDATE notifications_delivery d SET state = 'suppressed', reason = v.reason, rule = v.rule, ended_at = %(now)s
-FROM unnest(%(delivery_id)s::bigint[], %(reason)s::text[], %(rule)s::text[]) AS v(id, reason, rule)
-WHERE d.id = v.id AND d.state = 'digested'
+UPDATE notifications_delivery d SET state = v.state, reason = v.reason, rule = v.rule, ended_at = %(now)s
+FROM unnest(%(delivery_id)s::bigint[], %(token)s::int[], %(state)s::text[], %(reason)s::text[], %(rule)s::text[])
+    AS v(id, token, state, reason, rule)
+WHERE d.id = v.id AND d.state = 'digested' AND EXISTS (
+    SELECT FROM notifications_delivery c
+    WHERE c.digest_id = d.digest_id AND c.notification_id IS NULL AND c.token = v.token AND c.state = 'pending')
+"""
+
+# What a digest waited for will not come: it is closed, so that nobody else waits in it.
+END_SWITCHED_OFF = """
+WITH ended AS (
+    UPDATE notifications_delivery
+    SET state = 'suppressed', reason = 'not_installed', due_at = NULL, ended_at = %(now)s
+    WHERE due_at <= %(now)s AND NOT channel = ANY(%(channels)s)
+    RETURNING digest_id),
+closed AS (
+    UPDATE notifications_digest g SET open = false, closed_at = %(now)s
+    FROM ended WHERE g.id = ended.digest_id AND g.open)
+SELECT count(*) FROM ended
 """
 
 # Just before the call: from here on a death may leave a message that was sent. Who changed their choices since

@@ -84,6 +84,11 @@ def _alone(event: events.Claimed, *, planner: planning.Planner, clock: Callable[
         return 0
 
 
+def process_claimed(claimed: list[events.Claimed], *, clock: Callable[[], datetime]) -> int:
+    """Turn events that the caller has just claimed into lines, deliveries and live changes. How many lines."""
+    return _together(claimed, planner=planning.Planner(), clock=clock, stop_at=time.monotonic() + TIME_BOX)
+
+
 def _withdraw(event: events.Claimed, *, clock: Callable[[], datetime], stop_at: float) -> None:
     """Take back the lines of a retracted event, chunk by chunk, until none is left or the time is up."""
     if event.attempts > settings.MAX_ATTEMPTS:

@@ -17,9 +17,9 @@ from workers import routing
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decided:
-    """A plan, and its decisions as the notification keeps them."""
+    """A plan, and its decisions as the notification keeps them. One object per situation: compared by identity."""
 
     plan: routing.Plan
     text: str

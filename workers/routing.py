@@ -56,11 +56,10 @@ def plan(situation: Situation, *, now: datetime) -> Plan:
                 decision = Decision(Value.OFF, "address", Reason.NO_ADDRESS)
         decisions[channel] = decision
     visible = decisions[IN_APP].value != Value.OFF
-    wait = timedelta(seconds=situation.email_if_unread_after or 0) if visible else timedelta(0)
     return Plan(
         visible=visible,
         legs=tuple(
-            _leg(channel, decision, wait=wait if channel == "email" else timedelta(0), now=now)
+            _leg(channel, decision, situation=situation, visible=visible, now=now)
             for channel, decision in decisions.items()
             if decision.value != Value.OFF and channel != IN_APP
         ),
@@ -68,11 +67,14 @@ def plan(situation: Situation, *, now: datetime) -> Plan:
     )
 
 
-def _leg(channel: str, decision: Decision, *, wait: timedelta, now: datetime) -> Leg:
-    """A delivery; `wait` holds it back as long as the person may still read the line in the inbox."""
+def _leg(channel: str, decision: Decision, *, situation: Situation, visible: bool, now: datetime) -> Leg:
+    """A delivery. A mail that is only wanted while unread waits, if there is a line in the inbox to be read."""
     due_at = decision.due_at or now
     if decision.value == Value.DIGEST:
         return Leg(channel, decision.rule, due_at, decision.reason, gathered=True)
-    if wait and now + wait >= due_at:
-        return Leg(channel, decision.rule, now + wait, Reason.WAITING_FOR_READ)
+    if channel == "email" and visible and situation.email_if_unread_after:
+        later = now + timedelta(seconds=situation.email_if_unread_after)
+        if later >= due_at:
+            later = resolver.wait_for_day(facts=situation.facts, choices=situation.choices, now=later)
+            return Leg(channel, decision.rule, later, Reason.WAITING_FOR_READ)
     return Leg(channel, decision.rule, due_at, decision.reason)

@@ -15,6 +15,7 @@ from notifications import values, words
 from notifications.api import notifications as inbox_api
 from notifications.api import urls
 from tests.rules import tree
+from workers import api as engine_api
 
 PAGES = [tree.ROOT / "README.md", tree.ROOT / "SETUP.md", *tree.files("docs", "clients", "deploy", suffix=".md")]
 # Set by the system or by make, for tools or by us for our own processes: nobody chooses them.
@@ -98,7 +99,8 @@ def test_every_frame_command_and_close_code_is_in_the_protocol() -> None:
 
 def test_every_path_and_filter_is_in_the_api_page() -> None:
     page = tree.text("docs/api.md")
-    paths = {"/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern)) for pattern in urls.urlpatterns}
+    patterns = [*urls.urlpatterns, *engine_api.urlpatterns]
+    paths = {"/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern)) for pattern in patterns}
     assert {path for path in paths if f"`{path}`" not in page.replace(", ", "` `")} == set()
     assert {name for name in inbox_api.FILTERS if f"`{name}`" not in page} == set()
 

@@ -26,6 +26,7 @@ NOT_INSTALLED = Decision(Value.OFF, "installation", Reason.NOT_INSTALLED)
 FACTS = Facts(type="task.assigned", category="tasks", channels=("in_app", "email"))
 NOBODY = Choices()
 QUIET = Choices(quiet=(Window(days=DAYS, start=time(8), end=time(18)),))
+LATER_QUIET = Choices(quiet=(Window(days=DAYS, start=time(13), end=time(18)),))
 DAILY = Choices(digests={"email": Frequency(every=Every.DAY, at=time(9))})
 MUTED = Choices(person=Switches(channels={"email": False}))
 
@@ -123,8 +124,18 @@ GATHERED = Leg("email", "type", TOMORROW, Reason.DIGEST, gathered=True)
             {"email"},
             86_400,
             True,
-            [Leg("email", "type", NOW + timedelta(days=1), Reason.WAITING_FOR_READ)],
+            [Leg("email", "type", EVENING + timedelta(days=1), Reason.WAITING_FOR_READ)],
             [BY_TYPE, Decision(Value.ON, "type", Reason.QUIET_HOURS, EVENING), NOT_OF_TYPE],
+        ),
+        # It would count as unread in the middle of the quiet hours.
+        (
+            FACTS,
+            LATER_QUIET,
+            {"email"},
+            7200,
+            True,
+            [Leg("email", "type", EVENING, Reason.WAITING_FOR_READ)],
+            [BY_TYPE, BY_TYPE, NOT_OF_TYPE],
         ),
         # A digest leaves out what was read: it is all the waiting there is.
         (

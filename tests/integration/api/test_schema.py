@@ -31,10 +31,16 @@ OPERATIONS = {
     "/api/v1/events": {"get", "post"},
     "/api/v1/events/batch": {"post"},
     "/api/v1/events/{id}": {"get"},
-    "/api/v1/notifications": {"get"},
+    "/api/v1/events/preview": {"post"},
+    "/api/v1/events/retract": {"post"},
+    "/api/v1/notifications": {"get", "post"},
     "/api/v1/notifications/bulk": {"post"},
     "/api/v1/notifications/counts": {"get"},
     "/api/v1/notifications/{id}": {"get", "patch", "delete"},
+    "/api/v1/preferences": {"get", "put", "patch", "delete"},
+    "/api/v1/settings": {"get", "post"},
+    "/api/v1/settings/effective": {"get"},
+    "/api/v1/schedules": {"get", "post"},
 }
 
 

@@ -12,10 +12,11 @@ from core.models import User
 from notifications.api import urls
 from tests.api import Caller, error
 from tests.integration.conftest import BlackHole
+from workers import api as engine_api
 
 API = sorted(
     "/" + str(at.pattern).replace("<uuid:id>", "0194d2a0-0000-7000-8000-000000000000").replace("<str:id>", "1")
-    for at in urls.urlpatterns
+    for at in (*urls.urlpatterns, *engine_api.urlpatterns)
 )
 
 
