@@ -22,10 +22,10 @@ def above(going: Sequence[Claimed], *, channel: str, now: datetime) -> list[tupl
     return [(delivery, _into_digest(delivery, limit=limit, now=now)) for delivery in counted if delivery.id in over]
 
 
-def refund(unsent: Sequence[Claimed], *, channel: str) -> None:
-    """What was counted and did not go. (What is above a budget stays counted: it says how much there was.)"""
+def refund(unsent: Sequence[Claimed], *, channel: str, spent_at: datetime) -> None:
+    """What was counted and did not go leaves its budget to others."""
     users = [delivery.user_id for delivery in unsent if _counts(delivery)] if _limit(channel) else []
-    spending.refund(users, channel=channel)
+    spending.refund(users, channel=channel, spent_at=spent_at)
 
 
 def _limit(channel: str) -> int:
@@ -33,7 +33,8 @@ def _limit(channel: str) -> int:
 
 
 def _counts(delivery: Claimed) -> bool:
-    return delivery.item is not None and delivery.item.priority != Priority.CRITICAL
+    # What may have been sent was counted then, and a digest must not repeat it.
+    return delivery.item is not None and delivery.item.priority != Priority.CRITICAL and not delivery.lost
 
 
 def _into_digest(delivery: Claimed, *, limit: int, now: datetime) -> Verdict:

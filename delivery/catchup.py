@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from delivery import protocol
-from notifications import inbox
+from notifications import inbox, preferences
 from notifications.models import InboxHead
 
 FURTHEST = 500  # changed lines; further behind, a fresh page is smaller than the difference
@@ -53,6 +53,7 @@ def _delta(head: InboxHead, seq: int) -> str | None:
         counts={"unread": head.unread, "unseen": head.unseen},
         more=False,
         read_all=inbox.read_marks(head.user_id, after=seq),
+        preferences=_chosen(head.user_id, after=seq),
     )
 
 
@@ -67,4 +68,11 @@ def _reset(head: InboxHead) -> str:
         counts={"unread": head.unread, "unseen": head.unseen},
         more=len(rows) > PAGE,
         read_all=[],  # every line is as it is
+        preferences=_chosen(head.user_id, after=0),
     )
+
+
+def _chosen(user_id: int, *, after: int) -> preferences.Preferences | None:
+    """What the person chose, if that changed after a number; None too for somebody who never chose anything."""
+    present = preferences.of(user_id)
+    return present if present.rev > after else None

@@ -33,7 +33,13 @@ Letter = tuple[ledger.Claimed, Message]
 Decided = tuple[ledger.Claimed, ledger.Verdict]
 
 
-def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
+def deliver(
+    *,
+    channel: str,
+    lane: Lane,
+    clock: Callable[[], datetime],
+    chance: Callable[[], float] = random.random,  # jitter, not a secret
+) -> int:
     """
     Send what is due on a channel in a lane, until nothing is or the time box ends. Returns how many were claimed.
 
@@ -48,8 +54,9 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
         if not claimed:
             return handled
         handled += len(claimed)
-        sender = registry.channel(channel)
-        round_ = _Round(sender, _letters(claimed, channel=channel, clock=clock), channel=channel, clock=clock)
+        sender, now = registry.channel(channel), clock()
+        letters_ = _letters(claimed, channel=channel, now=now, clock=clock)
+        round_ = _Round(sender, letters_, channel=channel, spent_at=now, clock=clock, chance=chance)
         round_.run(last_start=min(stop_at, lease_ends - sender.timeout - MARGIN))
         if round_.provider_away:
             return handled
@@ -57,62 +64,83 @@ def deliver(*, channel: str, lane: Lane, clock: Callable[[], datetime]) -> int:
     return handled
 
 
-def _letters(claimed: list[ledger.Claimed], *, channel: str, clock: Callable[[], datetime]) -> list[Letter]:
+def _letters(
+    claimed: list[ledger.Claimed], *, channel: str, now: datetime, clock: Callable[[], datetime]
+) -> list[Letter]:
     """What should go out of a claim, written; the rest is recorded with its reason."""
-    now = clock()
     going: list[tuple[ledger.Claimed, list[ledger.Item]]] = []
     decided: list[Decided] = []
-    in_digests = _in_digests(claimed, channel=channel, now=now)
-    for delivery in claimed:
+    left_out: list[digests.LeftOut] = []
+    entries = _entries(claimed)
+    for held in claimed:
+        delivery, items, out = _sorted_out(held, entries.get(held.digest_id, []), channel=channel, now=now)
         verdict = recheck.look(delivery, channel=channel, max_attempts=settings.MAX_ATTEMPTS, now=now)
-        items = [delivery.item] if delivery.item else in_digests[delivery.id]
-        if verdict is None and not items:
-            verdict = ledger.Verdict(DeliveryState.SUPPRESSED, Reason.EMPTY_DIGEST, uncounted=True)
+        if verdict is None:
+            left_out += out
+            if not items:
+                verdict = recheck.empty(delivery)
         if verdict is None:
             going.append((delivery, items))
         else:
             decided.append((delivery, verdict))
+    digests.leave_out(left_out, now=now)
     above = budgets.above([delivery for delivery, _ in going], channel=channel, now=now)
     decided += above
     held_back = {delivery.id for delivery, _ in above}
     going = [letter for letter in going if letter[0].id not in held_back]
-    letters_ = []
+    letters_, unwritable = [], []
     for (delivery, _), message in zip(going, letters.write_all(going), strict=True):
         if isinstance(message, Message):
             letters_.append((delivery, message))
         else:
             outcome = Outcome(Result.FAILED, code="unwritable", detail=type(message).__name__)
             decided.append((delivery, ledger.Verdict(DeliveryState.FAILED, outcome=outcome)))
+            unwritable.append(delivery)
     _record(decided, clock=clock)
+    budgets.refund(unwritable, channel=channel, spent_at=now)
     return letters_
 
 
-def _in_digests(claimed: list[ledger.Claimed], *, channel: str, now: datetime) -> dict[int, list[ledger.Item]]:
-    """By delivery, what is still wanted of the digests it carries; what is not is left out, with its reason."""
-    carriers = {one.digest_id: one for one in claimed if one.digest_id is not None and one.item is None}
-    wanted: dict[int, list[ledger.Item]] = {one.id: [] for one in carriers.values()}
-    if not carriers:
-        return wanted
-    left_out = []
-    for entry in digests.items([id for id in carriers if id is not None]):
-        carrier = carriers[entry.digest_id]
-        out = recheck.left_out(entry, delivery=carrier, channel=channel, now=now)
-        if out:
-            left_out.append(out)
-        else:
-            wanted[carrier.id].append(entry.item)
-    digests.leave_out(left_out, now=now)
-    return wanted
+def _entries(claimed: list[ledger.Claimed]) -> dict[int | None, list[digests.InDigest]]:
+    """By digest, what is in those that this claim carries: one query, or none."""
+    entries: dict[int | None, list[digests.InDigest]] = {}
+    carried = [one.digest_id for one in claimed if one.digest_id is not None]
+    for entry in digests.items(carried) if carried else []:
+        entries.setdefault(entry.digest_id, []).append(entry)
+    return entries
+
+
+def _sorted_out(
+    delivery: ledger.Claimed, entries: list[digests.InDigest], *, channel: str, now: datetime
+) -> tuple[ledger.Claimed, list[ledger.Item], list[digests.LeftOut]]:
+    """What a delivery says; of a digest what is still wanted, and what is not with its reason."""
+    if delivery.item is not None:
+        return delivery, [delivery.item], []
+    found = [(entry, recheck.left_out(entry, delivery=delivery, channel=channel, now=now)) for entry in entries]
+    items = [entry.item for entry, out in found if out is None]
+    delivery = delivery._replace(never_twice=not all(item.resend_unknown for item in items))
+    return delivery, items, [out for _, out in found if out is not None]
 
 
 class _Round:
     """The letters of one claim on their way: begun in groups, sent one after the other, recorded in groups."""
 
-    def __init__(self, sender: Channel, letters_: list[Letter], *, channel: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        sender: Channel,
+        letters_: list[Letter],
+        *,
+        channel: str,
+        spent_at: datetime,
+        clock: Callable[[], datetime],
+        chance: Callable[[], float],
+    ) -> None:
         self.provider_away = False
         self._sender = sender
         self._channel = channel
+        self._spent_at = spent_at
         self._clock = clock
+        self._chance = chance
         self._waiting = deque(letters_)
         self._begun: deque[tuple[ledger.Claimed, datetime]] = deque()  # handed to the provider, no outcome yet
         self._decided: list[Decided] = []
@@ -144,7 +172,7 @@ class _Round:
         self._decided += [(delivery, back) for delivery in unsent]
         self._unspent += unsent
         self._flush()
-        budgets.refund(self._unspent, channel=self._channel)
+        budgets.refund(self._unspent, channel=self._channel, spent_at=self._spent_at)
 
     def _feed(self, last_start: float) -> Iterator[Message]:
         """The messages, lazily: each group is marked as begun just before its first call."""
@@ -179,7 +207,7 @@ class _Round:
             resend_unknown=delivery.resend_unknown,
             expires_at=delivery.expires_at,
             now=self._clock(),
-            chance=random.random(),  # noqa: S311  jitter, not a secret
+            chance=self._chance(),
         )
         verdict = ledger.Verdict(step.state, step.reason, step.due_at, outcome=outcome, started_at=started_at)
         self._decided.append((delivery, verdict))

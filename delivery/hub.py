@@ -21,6 +21,7 @@ from core import logs
 from delivery import catchup, credentials, protocol
 from delivery.connection import Connection
 from notifications import inbox, live
+from notifications.words import Change
 
 log = logs.logger(__name__)
 Answer = TypeVar("Answer")
@@ -186,12 +187,14 @@ class Hub:
         for line in batch.lines:
             if line.user_id in self._by_user:
                 shared, trace = ("", "") if line.index < 0 else (batch.shared[line.index], batch.trace_ids[line.index])
+                chosen = line.change == Change.PREFERENCES
                 frame = protocol.event(
                     seq=line.seq,
                     change=line.change,
                     unread=line.unread,
                     unseen=line.unseen,
-                    notification=line.own + shared,
+                    notification="" if chosen else line.own + shared,
+                    preferences=line.own if chosen else "",
                     at=line.at,
                     trace_id=trace,
                     origin=batch.origin,

@@ -4,7 +4,7 @@ The frames of `bellhop.v1.json` (docs/protocol.md). Pure: text in, values out, a
 Frames that carry a notification are put together from JSON that was encoded once for all recipients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -109,10 +109,15 @@ def sync(
     counts: dict[str, int],
     more: bool,
     read_all: Sequence[dict[str, Any]],
+    preferences: Any = None,
 ) -> str:
-    """Each `read_all`: what the client holds with a rev up to `seq` was read at `at`, if not before."""
+    """
+    Each `read_all`: what the client holds with a rev up to `seq` was read at `at`, if not before.
+
+    `preferences`: what the person chose, when that changed.
+    """
     fields: dict[str, Any] = {"type": "sync", "mode": mode, "from": start, "to": to, "items": items}
-    return _frame(**fields, counts=counts, more=more, read_all=read_all)
+    return _frame(**fields, counts=counts, more=more, read_all=read_all, preferences=preferences)
 
 
 def event(
@@ -122,14 +127,16 @@ def event(
     unread: int,
     unseen: int,
     notification: str = "",
+    preferences: str = "",
     at: str = "",
     trace_id: str = "",
     origin: str = "",
 ) -> str:
-    """One live change; `notification` is JSON already, `at` the time of a change that has no notification."""
+    """One live change; `notification` or `preferences` is JSON already, `at` the time of a change that has neither."""
     return (
         f'{{"type":"event","seq":{seq},"change":"{change}","counts":{{"unread":{unread},"unseen":{unseen}}}'
         + (f',"notification":{notification}' if notification else "")
+        + (f',"preferences":{preferences}' if preferences else "")
         + (f',"at":"{at}"' if at else "")
         + (f',"trace":{_encode(trace_id).decode()}' if trace_id else "")
         + (f',"origin":{_encode(origin).decode()}' if origin else "")
@@ -151,12 +158,13 @@ def ping(*, head: int) -> str:
     return f'{{"type":"ping","head":{head}}}'
 
 
-def result(*, id: str, seq: int | None, data: dict[str, Any]) -> str:
+def result(*, id: str, seq: int | None, data: Mapping[str, Any]) -> str:
     return _frame(type="result", id=id, ok=True, seq=seq, data=data)
 
 
-def refusal(*, id: str, code: str, message: str) -> str:
-    return _frame(type="result", id=id, ok=False, error={"code": code, "message": message})
+def refusal(*, id: str, code: str, message: str, details: dict[str, Any] | None = None) -> str:
+    error = {"code": code, "message": message} | ({"details": details} if details else {})
+    return _frame(type="result", id=id, ok=False, error=error)
 
 
 def bye(*, code: int, reason: str, retry_ms: tuple[int, int] = (0, 4000)) -> str:

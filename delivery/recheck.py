@@ -16,27 +16,26 @@ from notifications.words import DeliveryState, Reason, Value
 def look(delivery: Claimed, *, channel: str, max_attempts: int, now: datetime) -> Verdict | None:
     """Why this delivery should not go out now, although it is due. None: send it."""
     chosen = choices.read(delivery.raw)
-    if delivery.item is None:
-        night = hours.quiet_until(chosen.quiet, chosen.zone, now) if chosen.quiet else None
-        if night:
-            return Verdict(DeliveryState.PENDING, Reason.QUIET_HOURS, night, uncounted=True)
-    else:
+    alone = delivery.item is None  # a digest, or what cannot go into one
+    if delivery.item is not None:
         unwanted = _unwanted(delivery.item, now=now)
         if unwanted:
-            state = DeliveryState.SUPPRESSED
-            if unwanted in (Reason.CANCELLED, Reason.RETRACTED):
-                state = DeliveryState.CANCELLED
-            return Verdict(state, unwanted, uncounted=True)
+            return Verdict(_end_of(unwanted, delivery), unwanted, uncounted=True)
         if delivery.item.only_unread and delivery.item.read:
-            return Verdict(DeliveryState.SUPPRESSED, Reason.ALREADY_READ, uncounted=True)
+            return Verdict(_end_of(Reason.ALREADY_READ, delivery), Reason.ALREADY_READ, uncounted=True)
         facts = resolver.facts_of(delivery.item)
         decision = resolver.decide(channel=channel, facts=facts, choices=chosen, now=now)
         if decision.value == Value.OFF:
-            return Verdict(DeliveryState.SUPPRESSED, decision.reason, rule=decision.rule, uncounted=True)
-        if decision.value == Value.DIGEST and not delivery.lost:  # a digest must not repeat what may have been sent
+            end = _end_of(decision.reason, delivery)
+            return Verdict(end, decision.reason, rule=decision.rule, uncounted=True)
+        alone = decision.value == Value.DIGEST and delivery.lost  # a digest must not repeat what may have been sent
+        if decision.value == Value.DIGEST and not alone:
             return Verdict(DeliveryState.DIGESTED, decision.reason, decision.due_at, rule=decision.rule)
         if decision.due_at and decision.value == Value.ON:
             return Verdict(DeliveryState.PENDING, decision.reason, decision.due_at, rule=decision.rule, uncounted=True)
+    night = hours.quiet_until(chosen.quiet, chosen.zone, now) if alone else None
+    if night:
+        return Verdict(DeliveryState.PENDING, Reason.QUIET_HOURS, night, uncounted=True)
     if delivery.lost and not delivery.resend_unknown:
         return Verdict(DeliveryState.UNKNOWN, Reason.LEASE_LOST, uncounted=True)
     if delivery.attempts > max_attempts:
@@ -49,13 +48,26 @@ def left_out(entry: InDigest, *, delivery: Claimed, channel: str, now: datetime)
     item = entry.item
     unwanted = _unwanted(item, now=now) or (Reason.ALREADY_READ if item.read else None)
     if unwanted:
-        return LeftOut(entry.delivery_id, unwanted, "")
+        return LeftOut(entry.delivery_id, delivery.token, _end_of(unwanted, delivery), unwanted, "")
     decision = resolver.resolve(
         channel=channel, facts=resolver.facts_of(item), choices=choices.read(delivery.raw), now=now
     )
     if decision.value == Value.OFF:
-        return LeftOut(entry.delivery_id, decision.reason or Reason.MUTED, decision.rule)
+        reason = decision.reason or Reason.MUTED
+        return LeftOut(entry.delivery_id, delivery.token, _end_of(reason, delivery), reason, decision.rule)
     return None
+
+
+def empty(delivery: Claimed) -> Verdict:
+    """What becomes of a digest in which nothing is left."""
+    return Verdict(_end_of(Reason.EMPTY_DIGEST, delivery), Reason.EMPTY_DIGEST, uncounted=True)
+
+
+def _end_of(unwanted: Reason | None, delivery: Claimed) -> DeliveryState:
+    if delivery.lost:
+        return DeliveryState.UNKNOWN  # it may have gone before anybody changed their mind
+    taken_back = unwanted in (Reason.CANCELLED, Reason.RETRACTED)
+    return DeliveryState.CANCELLED if taken_back else DeliveryState.SUPPRESSED
 
 
 def _unwanted(item: Item, *, now: datetime) -> Reason | None:

@@ -13,6 +13,10 @@ from notifications.models import (
     Event,
     InboxHead,
     Notification,
+    NotificationSetting,
+    Preference,
+    PreferenceTemplate,
+    Schedule,
     Subscription,
     Topic,
     Type,
@@ -110,3 +114,35 @@ class AttemptAdmin(ReadOnly):
     list_display = ("delivery_id", "token", "result", "code", "detail", "started_at", "ended_at")
     list_filter = ("result",)
     ordering = ("-id",)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnly):
+    list_display = ("name", "producer", "crontab", "interval", "each_own_zone", "enabled", "due_at", "last_at", "error")
+    list_filter = ("enabled",)
+    search_fields = ("name", "producer__username")
+    list_select_related = ("producer", "crontab", "interval")
+    ordering = ("-id",)
+
+
+@admin.register(Preference)
+class PreferenceAdmin(ReadOnly):
+    list_display = ("user", "template", "locale", "timezone", "channels", "muted_until", "version", "updated_at")
+    search_fields = ("user__username",)
+    list_select_related = ("user", "template")
+    ordering = ("-user_id",)
+
+
+@admin.register(NotificationSetting)
+class NotificationSettingAdmin(ReadOnly):
+    list_display = ("user", "category", "type", "topic", "channel", "value", "updated_at")
+    list_filter = ("channel", "value")
+    search_fields = ("user__username", "topic__key")
+    list_select_related = ("user", "topic")
+    ordering = ("-id",)
+
+
+@admin.register(PreferenceTemplate)
+class PreferenceTemplateAdmin(ReadOnly):
+    list_display = ("name", "is_default", "locale", "timezone", "channels", "version", "updated_at")
+    search_fields = ("name",)

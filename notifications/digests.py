@@ -64,12 +64,17 @@ class LeftOut(NamedTuple):
     """An item that is no longer wanted, and why."""
 
     delivery_id: int
+    token: int  # of the delivery that carries the digest
+    state: str
     reason: str
     rule: str
 
 
 def leave_out(items_: Sequence[LeftOut], *, now: datetime) -> None:
-    """End items of a digest that is about to go without them, one statement. Safe to run twice."""
+    """
+    End items of a digest that is about to go without them, one statement. Safe to run twice; whoever lost the
+    digest's delivery changes nothing.
+    """
     if items_:
         columns = dict(zip(LeftOut._fields, (list(column) for column in zip(*items_, strict=True)), strict=True))
         with connection.cursor() as cursor:

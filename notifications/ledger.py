@@ -102,7 +102,7 @@ class Claimed(NamedTuple):
     id: int
     token: int
     attempts: int
-    lost: bool  # the last holder had begun and never recorded anything; it may have been sent
+    lost: bool  # a holder before had begun and has no answer; it may have been sent
     channel: str
     address: str
     digest_id: int | None  # set: it carries a digest, and has no item
@@ -114,6 +114,7 @@ class Claimed(NamedTuple):
     stamp: int  # of the person's choices
     raw: Raw
     item: Item | None
+    never_twice: bool = False  # something in the digest must not arrive twice
 
     @property
     def key(self) -> str:
@@ -126,7 +127,7 @@ class Claimed(NamedTuple):
 
     @property
     def resend_unknown(self) -> bool:
-        return self.item.resend_unknown if self.item else True
+        return self.item.resend_unknown if self.item else not self.never_twice
 
     @property
     def expires_at(self) -> datetime | None:
@@ -148,10 +149,10 @@ def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claime
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    raw = len(Claimed._fields) - 2
+    raw = Claimed._fields.index("raw")
     item = raw + len(Raw._fields)
     read = Item(*row[item:]) if row[item] is not None else None
-    return Claimed._make((*row[:raw], Raw(*row[raw:item]), read))
+    return Claimed._make((*row[:raw], Raw(*row[raw:item]), read, False))
 
 
 def begin(claimed: Sequence[Claimed]) -> set[int]:
@@ -191,6 +192,8 @@ def record(verdicts: Sequence[tuple[Claimed, Verdict]], *, now: datetime) -> set
     """
     if not verdicts:
         return set()
+    # In one order, as whoever cancels or retracts them locks them.
+    verdicts = sorted(verdicts, key=lambda one: one[0].id)
     outcomes = [verdict.outcome for _, verdict in verdicts]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -201,6 +204,9 @@ def record(verdicts: Sequence[tuple[Claimed, Verdict]], *, now: datetime) -> set
                 "states": [verdict.state for _, verdict in verdicts],
                 "reasons": [verdict.reason or "" for _, verdict in verdicts],
                 "rules": [verdict.rule for _, verdict in verdicts],
+                "users": [claimed.user_id for claimed, _ in verdicts],
+                "stamps": [claimed.stamp for claimed, _ in verdicts],
+                "sleepers": [held.user_id for held, verdict in verdicts if verdict.reason == Reason.QUIET_HOURS],
                 "due": [verdict.due_at for _, verdict in verdicts],
                 "refunds": [int(verdict.uncounted) for _, verdict in verdicts],
                 "results": [outcome.result if outcome else "" for outcome in outcomes],
@@ -237,8 +243,6 @@ def cancel(event_id: UUID, *, now: datetime) -> int:
 
 def end_switched_off(*, channels: Sequence[str], now: datetime) -> int:
     """Due deliveries of a channel that is no longer configured come to an end. How many; safe to run twice."""
-    return (
-        Delivery.objects.filter(due_at__lte=now)
-        .exclude(channel__in=channels)
-        .update(state=DeliveryState.SUPPRESSED, reason=Reason.NOT_INSTALLED, due_at=None, ended_at=now)
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql.END_SWITCHED_OFF, {"channels": list(channels), "now": now})
+        return int(cursor.fetchone()[0])

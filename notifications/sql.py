@@ -117,8 +117,8 @@ ITEM = """
     o.key, t.channels, e.channels, t.required, t.not_allowed, t.resend_unknown"""
 
 # The claim of a digest's delivery closes the digest: from then on a new item opens the next one. Windows are
-# locked in the order in which GATHER locks them. `lost` is true when the last holder had begun and never
-# recorded anything: it died, its message may have been sent.
+# locked in the order in which GATHER locks them. `lost` is true when a holder before had begun and never
+# recorded anything (it died), or had no answer: its message may have been sent.
 CLAIM_DELIVERIES = f"""
 WITH due AS MATERIALIZED (
     SELECT id, notification_id, digest_id, in_flight FROM notifications_delivery
@@ -142,8 +142,10 @@ JOIN core_user u ON u.id = coalesce(n.user_id, g.user_id)
 LEFT JOIN notifications_inboxhead h ON h.user_id = u.id
 {choices.JOINS}
 WHERE d.id = due.id
-RETURNING d.id, d.token, d.attempts, due.in_flight, d.channel, d.address, g.id, g.category_id,
-    u.id, u.username, u.first_name, u.last_name, coalesce(h.choices, 0), {choices.columns()}, {ITEM}
+RETURNING d.id, d.token, d.attempts, d.lost_claims > 0 OR EXISTS (
+        SELECT FROM notifications_attempt a WHERE a.delivery_id = d.id AND a.result = 'unknown'),
+    d.channel, d.address, g.id, g.category_id, u.id, u.username, u.first_name, u.last_name, coalesce(h.choices, 0),
+    {choices.columns()}, {ITEM}
 """
 
 # Windows are found or opened in one fixed order; a window that is being closed is waited for, and then not found.
@@ -226,15 +228,23 @@ RETURNING d.id
 """
 
 # Compare-and-set on (id, token): a worker whose lease was lost matches nothing. The attempt row goes in with it.
+# A night that was held to on choices that have changed since is looked at again at once: who changes them has
+# looked for held rows under the same lock, and did not see this one.
 RECORD_DELIVERIES = """
-WITH done AS (
+WITH head AS MATERIALIZED (
+    SELECT h.user_id, h.choices FROM notifications_inboxhead h
+    WHERE h.user_id = ANY(%(sleepers)s::bigint[]) ORDER BY h.user_id FOR SHARE OF h),
+done AS (
     UPDATE notifications_delivery d
-    SET state = v.state, reason = v.reason, rule = coalesce(nullif(v.rule, ''), d.rule), due_at = v.due_at,
+    SET state = v.state, reason = v.reason, rule = coalesce(nullif(v.rule, ''), d.rule),
+        due_at = CASE WHEN head.choices <> v.stamp THEN %(now)s ELSE v.due_at END,
         in_flight = false, code = v.code, provider_id = v.provider_id, attempts = d.attempts - v.refund,
         ended_at = CASE WHEN v.state <> 'pending' THEN %(now)s END
     FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[],
-                %(codes)s::text[], %(provider_ids)s::text[], %(refunds)s::int[], %(rules)s::text[])
-        AS v(id, token, state, reason, due_at, code, provider_id, refund, rule)
+                %(codes)s::text[], %(provider_ids)s::text[], %(refunds)s::int[], %(rules)s::text[],
+                %(users)s::bigint[], %(stamps)s::bigint[])
+        AS v(id, token, state, reason, due_at, code, provider_id, refund, rule, user_id, stamp)
+    LEFT JOIN head ON head.user_id = v.user_id AND v.reason = 'quiet_hours'
     WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending'
     RETURNING d.id),
 tried AS (

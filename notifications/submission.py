@@ -66,11 +66,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     def __post_init__(self) -> None:
         if self.action_url and not followable(self.action_url):
             raise ValueError("`action_url` must start with https://, http:// or a single /")
-        for name in ("data", "template_data"):
-            given = getattr(self, name)
-            _check_plain(name, given, depth=0)
-            if len(msgspec.json.encode(given)) > MAX_DATA_BYTES:
-                raise ValueError(f"`{name}` may have at most {MAX_DATA_BYTES} bytes as JSON")
+        check_data("data", self.data)
+        check_data("template_data", self.template_data)
         for name in ("send_at", "expires_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
@@ -87,6 +84,13 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, renam
     def due_at(self, now: datetime) -> datetime:
         """Not before this. A `send_at` in the past means now."""
         return max(self.send_at.astimezone(UTC), now) if self.send_at else now
+
+
+def check_data(name: str, value: dict[str, Any]) -> None:
+    """Raises ValueError for what is too large, too deep, or grows when it is stored."""
+    _check_plain(name, value, depth=0)
+    if len(msgspec.json.encode(value)) > MAX_DATA_BYTES:
+        raise ValueError(f"`{name}` may have at most {MAX_DATA_BYTES} bytes as JSON")
 
 
 def _check_plain(name: str, value: Any, *, depth: int) -> None:

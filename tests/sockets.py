@@ -17,6 +17,7 @@ class Client:
         self.frames: list[dict[str, Any]] = []
         self.items: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
+        self.preferences: dict[str, Any] | None = None
         self.live: list[int] = []  # every live sequence number, in the order it came
         self._socket: ClientConnection | None = None
 
@@ -87,6 +88,8 @@ class Client:
         for mark in frame["read_all"]:
             self._read_all(mark["seq"], mark["at"])
         self.counts = frame["counts"]
+        if frame["preferences"] or frame["mode"] == "reset":
+            self.preferences = frame["preferences"]
         self.position = {"epoch": epoch, "seq": frame["to"]}
 
     def _event(self, event: dict[str, Any]) -> None:
@@ -95,6 +98,8 @@ class Client:
         self.live.append(event["seq"])
         if event["change"] == "read_all":
             self._read_all(event["seq"], event["at"])
+        elif event["change"] == "preferences":
+            self.preferences = event["preferences"]
         else:
             self._keep(event["notification"])
         self.counts = event["counts"]

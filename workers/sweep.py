@@ -7,7 +7,7 @@ from django.conf import settings
 
 from core import logs, queue, redis
 from delivery import dispatch
-from notifications import events, ledger
+from notifications import events, ledger, schedules
 from notifications.words import Lane
 from workers import pipeline
 
@@ -42,3 +42,4 @@ def tick(*, clock: Callable[[], datetime]) -> None:
     """One turn of the dispatcher."""
     if not hint_due(now=clock()) or not redis.available():
         run_urgent(clock=clock)
+    schedules.run_due(now=clock())  # last, and not first: nothing that is due waits for what is about to be

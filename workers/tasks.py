@@ -5,6 +5,7 @@ from django.utils import timezone
 from core import queue
 from core.celery import app
 from delivery import dispatch
+from notifications import schedules
 from notifications.words import Lane
 from workers import pipeline, sweep
 
@@ -27,3 +28,4 @@ def deliver(*, lane: str, channel: str, **_: object) -> None:
 def sweep_lanes(**_: object) -> None:
     """Beat's own look at what is due, beside the dispatcher's."""
     sweep.hint_due(now=timezone.now())
+    schedules.run_due(now=timezone.now())

@@ -45,8 +45,8 @@ def copy(table: str, *, keep: str = "") -> str:
 
 LINE = "event_id, user_id, created_at, decisions"
 DELIVERY = (
-    "notification_id, channel, address, lane, state, reason, rule, due_at, token, attempts, in_flight, lost_claims, code, "
-    "provider_id, created_at"
+    "notification_id, channel, address, lane, state, reason, rule, due_at, token, attempts, in_flight, lost_claims, "
+    "code, provider_id, created_at"
 )
 EVENT = "UPDATE notifications_event SET {} WHERE idempotency_key = 'first'"
 OPEN_EVENT = "UPDATE notifications_event SET {} WHERE idempotency_key = 'second'"

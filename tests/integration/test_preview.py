@@ -20,6 +20,7 @@ from notifications.models import (
     Topic,
     Type,
 )
+from notifications.words import Lane
 from tests import factories
 from tests.api import Caller, error
 from tests.factories import NOW, accept, submission
@@ -160,9 +161,14 @@ def test_it_equals_the_outcome(
         PreferenceTemplate.objects.filter(is_default=True).update(channels=template)
         for number, person in enumerate(people):
             make(number, person, topic=topic, now=now)
-        to = {"users": [f"p{n}" for n in range(len(people))]}
-        to = {"users": to, "topic": {"topic": "project-7"}, "all": {"all": True}}[audience]  # type: ignore[dict-item]
-        asked = submission(recipients=to, priority=priority, email_if_unread_after=unread_after, object="project-7")
+        audiences: dict[str, Any] = {
+            "users": {"users": [f"p{n}" for n in range(len(people))]},
+            "topic": {"topic": "project-7"},
+            "all": {"all": True},
+        }
+        asked = submission(
+            recipients=audiences[audience], priority=priority, email_if_unread_after=unread_after, object="project-7"
+        )
         asked.channels = channels
         expected = preview.preview(asked, now=now)
         accept(producer, asked, now=now)
@@ -233,7 +239,7 @@ def test_a_hundred_thousand_people_in_fifty_situations(producer: User, monkeypat
     monkeypatch.setattr(pipeline, "TIME_BOX", 600.0)
     plans.clear()
     accept(producer, submission(recipients={"all": True}, channels=["in_app"]))
-    assert pipeline.process_events(lane=factories.Lane.BULK, clock=lambda: NOW) == 100_000
+    assert pipeline.process_events(lane=Lane.BULK, clock=lambda: NOW) == 100_000
     assert plans["made"] == SITUATIONS
 
 

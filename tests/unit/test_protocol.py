@@ -125,6 +125,17 @@ def test_what_an_event_frame_does_not_have_is_left_out() -> None:
     }
 
 
+def test_an_event_frame_carries_preferences_in_the_place_of_a_notification() -> None:
+    text = protocol.event(seq=22, change=Change.PREFERENCES, unread=1, unseen=0, preferences='{"locale":"de"}')
+    assert json.loads(text) == {
+        "type": "event",
+        "seq": 22,
+        "change": "preferences",
+        "counts": {"unread": 1, "unseen": 0},
+        "preferences": {"locale": "de"},
+    }
+
+
 def test_events_carries_each_frame_whole() -> None:
     frames = [
         protocol.event(seq=n, change=Change.CREATED, unread=n, unseen=n, notification=json.dumps(line(title)))
@@ -153,6 +164,7 @@ def test_sync_says_from_where_to_where_and_with_what() -> None:
         "counts": {"unread": 3, "unseen": 1},
         "more": False,
         "read_all": [{"seq": 14, "at": "2026-03-02T12:00:00Z"}],
+        "preferences": None,
     }
 
 
@@ -179,6 +191,15 @@ def test_sync_says_from_where_to_where_and_with_what() -> None:
         (
             protocol.refusal(id='"', code="invalid", message="No."),
             {"type": "result", "id": '"', "ok": False, "error": {"code": "invalid", "message": "No."}},
+        ),
+        (
+            protocol.refusal(id="c", code="stale", message="No.", details={"present": 1}),
+            {
+                "type": "result",
+                "id": "c",
+                "ok": False,
+                "error": {"code": "stale", "message": "No.", "details": {"present": 1}},
+            },
         ),
         (
             protocol.bye(code=4001, reason="drain", retry_ms=(0, 8000)),
