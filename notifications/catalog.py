@@ -5,14 +5,14 @@ What is used by an event cannot be deleted, because the event would lose its mea
 it is in the error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
 from core.errors import Conflict, Invalid
-from notifications.models import Category, Event, Topic, Type
+from notifications.models import Category, Event, Template, Topic, Type
 
 
 class AlreadyThere(Conflict):
@@ -28,7 +28,8 @@ class InUse(Conflict):
 
 
 def create(row: Model) -> None:
-    """Store a new entry. Raises AlreadyThere, and Invalid for a category that does not exist."""
+    """Store a new entry. Raises AlreadyThere, and Invalid for a category that does not exist or rules that clash."""
+    _check_rules(row)
     try:
         with transaction.atomic():
             row.save(force_insert=True)
@@ -38,6 +39,23 @@ def create(row: Model) -> None:
         raise AlreadyThere from error
 
 
+def change(row: Model, columns: Mapping[str, Any]) -> None:
+    """Store new values of an entry. Raises Invalid for rules that clash."""
+    for column, value in columns.items():
+        setattr(row, column, value)
+    _check_rules(row)
+    row.save(force_update=True)
+
+
+def _check_rules(row: Model) -> None:
+    both = sorted(set(row.required) & set(row.not_allowed)) if isinstance(row, Type) else []
+    if both:
+        raise Invalid(
+            "The body is not valid: see details.",
+            not_allowed=[f"{', '.join(both)}: also in `required`; take it out of one of the two."],
+        )
+
+
 def unknown_category(key: str) -> Invalid:
     known = ", ".join(Category.objects.order_by("key").values_list("key", flat=True))
     return Invalid("The body is not valid: see details.", category=[f"{key!r} does not exist. Known: {known}."])
@@ -45,28 +63,32 @@ def unknown_category(key: str) -> Invalid:
 
 def delete(row: Category | Type | Topic) -> None:
     """Delete an entry that nothing uses. Raises InUse with the counts."""
-    uses: dict[str, Any] = {}
+    # What people chose counts too: it would vanish without their being told.
+    uses: dict[str, Any] = {"settings": row.notificationsetting_set.count()}
     if isinstance(row, Category):
-        uses = {
+        uses |= {
             "types": Type.objects.filter(category=row).count(),
             "events": Event.objects.filter(category=row).count(),
         }
     elif isinstance(row, Type):
-        uses = {"events": Event.objects.filter(type=row).count()}
+        uses |= {
+            "events": Event.objects.filter(type=row).count(),
+            "templates": Template.objects.filter(type=row).count(),
+        }
     else:
-        uses = {"events": Event.objects.filter(topic=row).count()}
-    if any(uses.values()):
+        uses |= {"events": Event.objects.filter(topic=row).count()}
+    if uses := {name: count for name, count in uses.items() if count}:
         raise InUse(**uses)
     row.delete()
 
 
-def check_channels(channels: Sequence[str], *, known: set[str]) -> None:
-    """Raises Invalid naming the channels that this installation does not have."""
+def check_channels(channels: Sequence[str], *, known: set[str], field: str = "channels") -> None:
+    """Raises Invalid naming, for this field, the channels that this installation does not have."""
     unknown = sorted(set(channels) - known)
     if unknown:
         raise Invalid(
             "The body is not valid: see details.",
-            channels=[f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."],
+            **{field: [f"Unknown: {', '.join(unknown)}. Known: {', '.join(sorted(known))}."]},
         )
 
 

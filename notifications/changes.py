@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 from django.db import transaction
 
-from notifications import inbox, live
+from notifications import inbox, live, shapes
 from notifications.words import Change
 
 # Above this the sockets get only the last change. They see the gap and read the rest as one delta.
@@ -49,7 +49,7 @@ def apply(user_id: int, *, action: str, ids: Sequence[int] | None, now: datetime
             change=kind,
             unread=line.unread,
             unseen=line.unseen,
-            own=_json(inbox.as_json(rows[line.id])).decode(),
+            own=_json(shapes.as_json(rows[line.id])).decode(),
         )
         for line in told
         if line.id in rows and rows[line.id].rev == line.rev  # else it changed again, and that will be told

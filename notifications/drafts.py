@@ -53,6 +53,7 @@ def draft(submission: Submission, *, now: datetime) -> events.Claimed:
         topic=topic,
         everyone=to.all is not UNSET,
         zone="",
+        worded=False,
         cursor=0,
         error="",
     )

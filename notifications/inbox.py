@@ -14,71 +14,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
 from django.db import connection, transaction
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 
 from notifications import sql
-from notifications.events import Claimed
 from notifications.models import InboxHead, Notification, ReadMark
 from notifications.words import Change
-
-# --- Shapes -----------------------------------------------------------------------------------------
-
-
-def content(event: Any, *, data: Any) -> dict[str, Any]:
-    """What a notification says: the event's part of its JSON."""
-    return {
-        "event": str(event.id),
-        "type": getattr(event, "type_id", None) or event.type,
-        "category": getattr(event, "category_id", None) or event.category,
-        "tags": event.tags,
-        "priority": event.priority,
-        "title": event.title,
-        "body": event.body,
-        "data": data,
-        "action_url": event.action_url,
-        "actor": event.actor,
-        "object": event.object,
-        "expires_at": event.expires_at,
-    }
-
-
-def state(
-    *,
-    created_at: datetime,
-    seen_at: datetime | None = None,
-    read_at: datetime | None = None,
-    archived_at: datetime | None = None,
-    snoozed_until: datetime | None = None,
-) -> dict[str, Any]:
-    """What became of it: the person's part of its JSON, without id and rev."""
-    return {
-        "created_at": created_at,
-        "seen_at": seen_at,
-        "read_at": read_at,
-        "archived_at": archived_at,
-        "snoozed_until": snoozed_until,
-    }
-
-
-def as_json(row: Notification) -> dict[str, Any]:
-    """A row from `visible()` or `since()` as the API shows it; a deleted one is only its tombstone."""
-    if row.deleted_at is not None:
-        return {"id": str(row.pk), "rev": row.rev, "deleted": True}
-    read_all: datetime | None = row.read_all_at  # type: ignore[attr-defined]
-    return (
-        {"id": str(row.pk), "rev": row.rev}
-        | content(row.event, data=row.event.data)
-        | state(
-            created_at=row.created_at,
-            seen_at=row.seen_at or read_all,
-            read_at=row.read_at or read_all,
-            archived_at=row.archived_at,
-            snoozed_until=row.snoozed_until,
-        )
-    )
-
 
 # --- Adding -------------------------------------------------------------------------------------------
 
@@ -90,6 +31,8 @@ class Given(NamedTuple):
     user_id: int
     visible: bool
     decisions: str
+    title: str | None = None  # the event's words in this person's language; None: as they are
+    body: str | None = None
 
 
 class Added(NamedTuple):
@@ -118,16 +61,13 @@ def add(lines: Sequence[Given], *, now: datetime) -> list[Added]:
                 "users": [line.user_id for line in lines],
                 "visible": [line.visible for line in lines],
                 "decisions": [line.decisions for line in lines],
+                "titles": [line.title for line in lines],
+                "bodies": [line.body for line in lines],
                 "epoch": secrets.token_hex(4),
                 "now": now,
             },
         )
         return [Added(*row) for row in cursor.fetchall()]
-
-
-def created_json(event: Claimed, *, now: datetime) -> dict[str, Any]:
-    """What every recipient's new line has in common."""
-    return content(event, data=msgspec.Raw(event.data.encode())) | state(created_at=now)
 
 
 # --- Reading --------------------------------------------------------------------------------------------
@@ -281,12 +221,23 @@ def change(user_id: int, *, action: str, ids: Sequence[int] | None, now: datetim
     return changed
 
 
+# "Mark all read": one number, one mark, however long the inbox is.
+READ_ALL = """
+WITH head AS (
+    UPDATE notifications_inboxhead
+    SET head_seq = head_seq + 1, read_watermark = head_seq + 1, unread = 0, unseen = 0
+    WHERE user_id = %(user)s AND (unread > 0 OR unseen > 0)
+    RETURNING user_id, head_seq)
+INSERT INTO notifications_readmark (user_id, seq, at) SELECT user_id, head_seq, %(now)s FROM head RETURNING seq
+"""
+
+
 def read_all(user_id: int, *, now: datetime) -> int | None:
     """
     Mark everything read, in one update however long the inbox is. The sequence number of it, or None when
     nothing was unread or unseen.
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql.READ_ALL, {"user": user_id, "now": now})
+        cursor.execute(READ_ALL, {"user": user_id, "now": now})
         row = cursor.fetchone()
     return row[0] if row else None

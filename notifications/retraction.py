@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from core import logs, queue
-from notifications import inbox, live
+from notifications import live, shapes
 from notifications.events import Claimed
 from notifications.models import Event, Notification
 from notifications.words import Change, EventState
@@ -173,7 +173,7 @@ def _tell(event: Claimed, withdrawn: Sequence[Withdrawn], *, done: bool, now: da
             change=Change.DELETED,
             unread=line.unread,
             unseen=line.unseen,
-            own=_json(inbox.as_json(Notification(id=line.id, rev=line.rev, deleted_at=now))).decode(),
+            own=_json(shapes.as_json(Notification(id=line.id, rev=line.rev, deleted_at=now))).decode(),
         )
         for line in withdrawn
     ]

@@ -1,4 +1,4 @@
-"""Categories, types and topics, kept by staff; and following a topic, which people do for themselves."""
+"""Categories, types and topics, kept by staff."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
@@ -11,17 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.authentication import caller
 from core.bodies import read
-from core.errors import AppError, NotFound
+from core.errors import NotFound
 from core.openapi import describe
 from core.paging import Page
-from notifications import catalog
-from notifications.models import Category, Subscription, Topic, Type
-from notifications.submission import Line, Name
+from notifications import catalog, templates
+from notifications.models import Category, Topic, Type
+from notifications.submission import Line, check_data
 from notifications.words import IN_APP, Priority
 
-MOST_USERS = 10_000
 Key = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9._:-]*$")]
 CategoryKey = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._:-]*$")]
 
@@ -45,7 +43,13 @@ class TypeBody(msgspec.Struct, forbid_unknown_fields=True):
     title: Line
     priority: Priority = Priority.NORMAL
     channels: list[str] = msgspec.field(default_factory=lambda: [IN_APP])
+    required: list[str] = []
+    not_allowed: list[str] = []
+    sample: dict[str, Any] = {}
     resend_unknown: bool = True
+
+    def __post_init__(self) -> None:
+        check_data("sample", self.sample)
 
 
 class TypePatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,7 +57,13 @@ class TypePatch(msgspec.Struct, forbid_unknown_fields=True):
     title: Line | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
     channels: list[str] | UnsetType = UNSET
+    required: list[str] | UnsetType = UNSET
+    not_allowed: list[str] | UnsetType = UNSET
+    sample: dict[str, Any] | UnsetType = UNSET
     resend_unknown: bool | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        check_data("sample", self.sample or {})
 
 
 class TopicBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,48 +77,22 @@ class TopicPatch(msgspec.Struct, forbid_unknown_fields=True):
     name: Line | UnsetType = UNSET
 
 
-class Followers(msgspec.Struct, forbid_unknown_fields=True):
-    """Who: staff may name anybody; everybody else is only themselves."""
-
-    users: Annotated[list[Name], Meta(min_length=1, max_length=MOST_USERS)] | UnsetType = UNSET
-
-
-class Subscribed(msgspec.Struct):
-    """How many were new, and the names that are nobody's."""
-
-    added: int
-    unknown_users: list[str]
-
-
-class Unsubscribed(msgspec.Struct):
-    removed: int
-
-
-class SubscriptionBody(msgspec.Struct):
-    topic: str
-    user: str
-
-
-class _Page(msgspec.Struct):
+class CatalogPage(msgspec.Struct):
     results: list[Any]
     next: str | None
     previous: str | None
 
 
-class CategoryPage(_Page):
+class CategoryPage(CatalogPage):
     results: list[CategoryBody]
 
 
-class TypePage(_Page):
+class TypePage(CatalogPage):
     results: list[TypeBody]
 
 
-class TopicPage(_Page):
+class TopicPage(CatalogPage):
     results: list[TopicBody]
-
-
-class SubscriptionPage(_Page):
-    results: list[SubscriptionBody]
 
 
 def _category(row: Category) -> CategoryBody:
@@ -122,6 +106,9 @@ def _type(row: Type) -> TypeBody:
         title=row.title,
         priority=Priority(row.priority),
         channels=row.channels,
+        required=row.required,
+        not_allowed=row.not_allowed,
+        sample=row.sample,
         resend_unknown=row.resend_unknown,
     )
 
@@ -133,8 +120,8 @@ def _topic(row: Topic) -> TopicBody:
 def _columns(given: msgspec.Struct) -> dict[str, Any]:
     """The fields that were given, by column. Raises Invalid for what the tables do not know."""
     found = {name: value for name, value in msgspec.structs.asdict(given).items() if value is not UNSET}
-    if "channels" in found:
-        catalog.check_channels(found["channels"], known={IN_APP, *settings.DELIVERY_CHANNELS})
+    for field in ("channels", "required", "not_allowed"):
+        catalog.check_channels(found.get(field, ()), known={IN_APP, *settings.DELIVERY_CHANNELS}, field=field)
     if "category" in found:
         key = found["category_id"] = found.pop("category")
         if not Category.objects.filter(pk=key).exists():
@@ -142,14 +129,14 @@ def _columns(given: msgspec.Struct) -> dict[str, Any]:
     return found
 
 
-def _find(model: Any, key: str) -> Any:
+def find(model: Any, key: str) -> Any:
     row = model.objects.filter(key=key).first()
     if row is None:
         raise NotFound
     return row
 
 
-def _list(request: Request, rows: Any, *, by: str, shape: Callable[[Any], Any]) -> Response:
+def list_by(request: Request, rows: Any, *, by: str, shape: Callable[[Any], Any]) -> Response:
     """A list in the order of a column of names, which is what its cursor holds."""
 
     def in_order(before: str | None, after: str | None, limit: int) -> list[Any]:
@@ -175,6 +162,7 @@ class Kind(NamedTuple):
     changes: Any
     page: Any
     shape: Callable[[Any], Any]
+    change: Callable[[Any, dict[str, Any]], None] = catalog.change
 
 
 def _views(kind: Kind) -> tuple[type[APIView], type[APIView]]:
@@ -190,7 +178,7 @@ def _views(kind: Kind) -> tuple[type[APIView], type[APIView]]:
             query={"limit": "1 to 100", "cursor": ""},
         )
         def get(self, request: Request) -> Response:
-            return _list(request, kind.model.objects.all(), by="key", shape=kind.shape)
+            return list_by(request, kind.model.objects.all(), by="key", shape=kind.shape)
 
         @describe(
             f"create_{kind.name}",
@@ -209,7 +197,7 @@ def _views(kind: Kind) -> tuple[type[APIView], type[APIView]]:
 
         @describe(f"get_{kind.name}", f"One {kind.name}", answers={200: kind.body})
         def get(self, request: Request, key: str) -> Response:
-            return Response(kind.shape(_find(kind.model, key)))
+            return Response(kind.shape(find(kind.model, key)))
 
         @describe(
             f"change_{kind.name}",
@@ -218,10 +206,8 @@ def _views(kind: Kind) -> tuple[type[APIView], type[APIView]]:
             answers={200: kind.body},
         )
         def patch(self, request: Request, key: str) -> Response:
-            row = _find(kind.model, key)
-            for column, value in _columns(read(kind.changes, request.data)).items():
-                setattr(row, column, value)
-            row.save(force_update=True)
+            row = find(kind.model, key)
+            kind.change(row, _columns(read(kind.changes, request.data)))
             return Response(kind.shape(row))
 
         @describe(
@@ -231,7 +217,7 @@ def _views(kind: Kind) -> tuple[type[APIView], type[APIView]]:
             errors=(401, 403, 404, 409, 429),
         )
         def delete(self, request: Request, key: str) -> Response:
-            catalog.delete(_find(kind.model, key))
+            catalog.delete(find(kind.model, key))
             return Response(status=204)
 
     return ListView, OneView
@@ -240,51 +226,5 @@ def _views(kind: Kind) -> tuple[type[APIView], type[APIView]]:
 CategoriesView, CategoryView = _views(
     Kind("category", "categories", Category, CategoryBody, CategoryPatch, CategoryPage, _category)
 )
-TypesView, TypeView = _views(Kind("type", "types", Type, TypeBody, TypePatch, TypePage, _type))
+TypesView, TypeView = _views(Kind("type", "types", Type, TypeBody, TypePatch, TypePage, _type, templates.change_type))
 TopicsView, TopicView = _views(Kind("topic", "topics", Topic, TopicBody, TopicPatch, TopicPage, _topic))
-
-
-class NotYours(AppError):
-    """Only staff may subscribe others; leave `users` out for yourself."""
-
-    code = "forbidden"
-    status = 403
-
-
-class SubscriptionsView(APIView):
-    @describe(
-        "list_subscriptions",
-        "Who follows a topic; for all but staff, only yourself",
-        answers={200: SubscriptionPage},
-        query={"limit": "1 to 100", "cursor": ""},
-    )
-    def get(self, request: Request, key: str) -> Response:
-        rows = Subscription.objects.filter(topic=_find(Topic, key)).select_related("topic", "user")
-        if not request.user.is_staff:
-            rows = rows.filter(user_id=caller(request))
-        return _list(
-            request,
-            rows,
-            by="user__username",
-            shape=lambda row: SubscriptionBody(topic=row.topic.key, user=row.user.username),
-        )
-
-    @describe("subscribe", "Follow a topic", request=Followers, answers={200: Subscribed})
-    def post(self, request: Request, key: str) -> Response:
-        added, unknown = catalog.subscribe(_find(Topic, key), _names(request, request.data))
-        return Response(Subscribed(added=added, unknown_users=unknown))
-
-    @describe("unsubscribe", "Stop following a topic", request=Followers, answers={200: Unsubscribed})
-    def delete(self, request: Request, key: str) -> Response:
-        return Response(Unsubscribed(removed=catalog.unsubscribe(_find(Topic, key), _names(request, request.data))))
-
-
-def _names(request: Request, data: Any) -> list[str]:
-    """Whom a request is about. Raises NotYours when somebody who is not staff names others."""
-    given = read(Followers, data or {}).users
-    own = request.user.get_username()
-    if given is UNSET:
-        return [own]
-    if not request.user.is_staff and set(given) != {own}:
-        raise NotYours
-    return list(given)

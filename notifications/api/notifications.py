@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 from django.contrib.postgres.search import SearchQuery, SearchVector
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
@@ -18,7 +18,7 @@ from core.bodies import read
 from core.errors import Invalid, NotFound
 from core.openapi import describe
 from core.paging import Page, bad_cursor
-from notifications import changes, inbox
+from notifications import changes, inbox, shapes
 from notifications.models import Notification
 from notifications.submission import EARLIEST, LATEST
 from notifications.words import Priority
@@ -144,8 +144,11 @@ def narrow(rows: QuerySet[Notification], given: dict[str, list[Any]]) -> QuerySe
             case "until":
                 rows = rows.filter(created_at__lt=_moment(name, str(value)))
             case "q":
-                words = SearchVector("event__title", "event__body", config="simple")
-                rows = rows.annotate(words=words).filter(words=SearchQuery(value, config="simple"))
+                # What the producer said, or what this person reads of it.
+                said = SearchVector("event__title", "event__body", config="simple")
+                read = SearchVector("title", "body", config="simple")
+                query = SearchQuery(value, config="simple")
+                rows = rows.annotate(said=said, shown=read).filter(Q(said=query) | Q(shown=query))
             case _:
                 raise Invalid(f"There is no filter {name!r}. There are: {', '.join(FILTERS)}.")
     return rows
@@ -190,13 +193,13 @@ class NotificationsView(APIView):
                 return list(rows.filter(pk__gt=_edge(after)).order_by("pk")[:limit])[::-1]
             return list((rows.filter(pk__lt=_edge(before)) if before else rows).order_by("-pk")[:limit])
 
-        return Page(request).respond(newest_first=newest_first, id_of=lambda row: str(row.pk), shape=inbox.as_json)
+        return Page(request).respond(newest_first=newest_first, id_of=lambda row: str(row.pk), shape=shapes.as_json)
 
 
 class NotificationView(APIView):
     @describe("get_notification", "One line of your inbox", answers={200: NotificationBody})
     def get(self, request: Request, id: str) -> Response:
-        return Response(inbox.as_json(own(caller(request), id)))
+        return Response(shapes.as_json(own(caller(request), id)))
 
     @describe(
         "change_notification",
@@ -215,7 +218,7 @@ class NotificationView(APIView):
             ):
                 if wanted is not None:
                     changes.apply(caller(request), action=yes if wanted else no, ids=[row.pk], now=timezone.now())
-        return Response(inbox.as_json(own(caller(request), id)))
+        return Response(shapes.as_json(own(caller(request), id)))
 
     @describe("delete_notification", "Delete it", answers={204: None})
     def delete(self, request: Request, id: str) -> Response:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from core.models import User
-from notifications import inbox
+from notifications import inbox, shapes
 from notifications.models import InboxHead, Notification
 from tests import factories
 from tests.factories import NOW, accept, submission
@@ -202,7 +202,7 @@ class TestReadAll:
         assert inbox.read_all(alice.pk, now=AFTER) == 4
         assert head(alice) == (4, 0, 0)
         assert list(Notification.objects.order_by("pk").values()) == before
-        shown = [inbox.as_json(one) for one in inbox.visible(alice.pk)]
+        shown = [shapes.as_json(one) for one in inbox.visible(alice.pk)]
         assert [(one["read_at"], one["seen_at"]) for one in shown] == [(AFTER, AFTER)] * 3
         assert (inbox.read(inbox.visible(alice.pk), False).count(), len(mine)) == (0, 3)
         assert head(bob) == (1, 1, 1)
@@ -231,7 +231,7 @@ class TestReadAll:
         inbox.read_all(alice.pk, now=AFTER)
         third = lines(producer, alice, 1)[-1]
         inbox.read_all(alice.pk, now=AFTER + timedelta(hours=1))
-        shown = {one.pk: inbox.as_json(one)["read_at"] for one in inbox.visible(alice.pk)}
+        shown = {one.pk: shapes.as_json(one)["read_at"] for one in inbox.visible(alice.pk)}
         assert shown == {first: BEFORE, second: AFTER, third: AFTER + timedelta(hours=1)}
         do(alice, "archive", None)
         assert {one.pk: one.read_at for one in inbox.visible(alice.pk)} == shown
@@ -241,7 +241,7 @@ def test_what_was_missed_comes_as_it_is_now_and_in_order_of_change(producer: Use
     first, second, third = lines(producer, alice, 3)
     do(alice, "read", [first])
     do(alice, "delete", [second])
-    found = [inbox.as_json(one) for one in inbox.since(alice.pk, seq=2, limit=10)]
+    found = [shapes.as_json(one) for one in inbox.since(alice.pk, seq=2, limit=10)]
     assert [(one["id"], one["rev"]) for one in found] == [(str(third), 3), (str(first), 4), (str(second), 5)]
     assert found[1]["read_at"] == AFTER
     assert found[2] == {"id": str(second), "rev": 5, "deleted": True}

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from core import redis
 from core.models import User
-from notifications import audit, inbox, retraction
+from notifications import audit, inbox, retraction, shapes
 from notifications.models import Delivery, Event, InboxHead, Notification
 from notifications.retraction import Retracted
 from notifications.words import EventState
@@ -127,7 +127,7 @@ class TestLines:
         row = Notification.objects.get(pk=gone.pk)
         assert (row.rev, row.deleted_at, row.archived_at) == (seq + 1, AFTER, archived)
         assert (row.seen_at, row.read_at) == (BEFORE if seen else None, BEFORE if read else None)
-        assert [inbox.as_json(one) for one in inbox.since(alice.pk, seq=seq, limit=9)] == [tombstone]
+        assert [shapes.as_json(one) for one in inbox.since(alice.pk, seq=seq, limit=9)] == [tombstone]
         assert [one.pk for one in inbox.visible(alice.pk)] == [stays.pk]
 
     def test_what_the_person_deleted_stays_as_it_is(self, producer: User, alice: User) -> None:

@@ -28,8 +28,10 @@ def staff(committed: None) -> Iterator[Caller]:
 
 
 def shown(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    defaults = {"priority": "normal", "channels": ["in_app"], "resend_unknown": True} if kind == "types" else {}
-    return body | defaults
+    if kind != "types":
+        return body
+    rules: dict[str, Any] = {"channels": ["in_app"], "required": [], "not_allowed": [], "sample": {}}
+    return body | {"priority": "normal", "resend_unknown": True} | rules
 
 
 @pytest.mark.parametrize(("kind", "body", "patch"), KINDS)
@@ -63,6 +65,11 @@ def test_for_staff_only(staff: Caller, alice: User, kind: str, body: dict[str, A
         ("types", TYPE | {"category": "none"}, "category"),
         ("types", TYPE | {"channels": ["pigeon"]}, "channels"),
         ("types", TYPE | {"priority": "huge"}, "priority"),
+        ("types", TYPE | {"required": ["pigeon"]}, "required"),
+        ("types", TYPE | {"not_allowed": ["pigeon"]}, "not_allowed"),
+        ("types", TYPE | {"required": ["email"], "not_allowed": ["in_app", "email"]}, "not_allowed"),
+        ("types", TYPE | {"sample": {"long": "x" * 9000}}, "body"),
+        ("types", TYPE | {"sample": []}, "sample"),
         ("topics", TOPIC | {"key": "a/b"}, "key"),
         ("topics", TOPIC | {"colour": "red"}, "body"),
     ],
@@ -71,6 +78,18 @@ def test_what_is_not_valid_is_named(staff: Caller, kind: str, body: dict[str, An
     answer = staff("POST", f"/{kind}", body)
     assert error(answer) == (400, "invalid")
     assert list(answer.json()["details"]) == [field]
+
+
+def test_a_rule_and_its_contrary_exclude_each_other(staff: Caller) -> None:
+    staff("POST", "/types", TYPE | {"required": ["email"]})
+    answer = staff("PATCH", "/types/invoice.sent", {"not_allowed": ["email"]})
+    assert error(answer) == (400, "invalid")
+    assert answer.json()["details"] == {
+        "not_allowed": ["email: also in `required`; take it out of one of the two."],
+    }
+    swapped = {"required": ["in_app"], "not_allowed": ["email"], "sample": {"total": 3}}
+    assert staff("PATCH", "/types/invoice.sent", swapped).json() == shown("types", TYPE) | swapped
+    assert staff.get("/types/invoice.sent") == shown("types", TYPE) | swapped
 
 
 def test_what_is_used_is_not_deleted(staff: Caller, producer: User, alice: User) -> None:
@@ -85,6 +104,17 @@ def test_what_is_used_is_not_deleted(staff: Caller, producer: User, alice: User)
         assert error(answer) == (409, "in_use")
         assert answer.json()["details"] == uses
     assert Type.objects.filter(key="task.assigned").exists()
+
+
+def test_what_somebody_chose_about_cannot_be_deleted(staff: Caller, alice: User) -> None:
+    staff("POST", "/types", TYPE)
+    staff("POST", "/topics", {"key": "project-7"})
+    for scope in ({"type": TYPE["key"]}, {"topic": "project-7"}):
+        assert Caller(alice)("POST", "/settings", {**scope, "channel": "email", "value": "off"}).status_code == 201
+    for path in (f"/types/{TYPE['key']}", "/topics/project-7"):
+        answer = staff("DELETE", path)
+        assert error(answer) == (409, "in_use")
+        assert answer.json()["details"] == {"settings": 1}
 
 
 def test_a_type_is_used_by_the_next_event(staff: Caller, producer: User, alice: User) -> None:
