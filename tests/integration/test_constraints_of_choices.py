@@ -35,7 +35,7 @@ def rows(committed: None, producer: User, alice: User, bob: User) -> None:
         producer=producer,
         name="daily",
         submission={},
-        crontab=CrontabSchedule.objects.get_or_create(hour="9")[0],
+        crontab=CrontabSchedule.objects.create(hour="9"),
         due_at=NOW,
         created_at=NOW,
     )

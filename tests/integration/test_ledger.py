@@ -51,6 +51,7 @@ def test_a_claim_counts_leases_and_tells_what_the_message_needs(producer: User) 
             first_name="",
             last_name="",
             stamp=0,
+            suppressed=False,
             raw=Raw(timezone="UTC", digests="{}"),
             item=Item(
                 notification_id=before.notification_id or 0,
@@ -179,7 +180,7 @@ def test_nothing_to_record_asks_nothing() -> None:
 def test_what_is_too_long_for_its_column_is_cut(producer: User) -> None:
     deliveries(producer)
     (held,) = claim()
-    long = Outcome(Result.FAILED, code="c" * 999, detail="d" * 999, provider_id="p" * 999)
+    long = Outcome(Result.FAILED, code="c" * 999, detail="\0no " * 333, provider_id="p" * 999)
     ledger.record([(held, Verdict(DeliveryState.FAILED, outcome=long))], now=NOW)
     row, attempt = Delivery.objects.get(), Attempt.objects.get()
     assert (len(row.code), len(row.provider_id), len(attempt.detail)) == (100, 255, 500)

@@ -9,17 +9,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from core.models import User
 from delivery import dispatch
 from notifications import events, inbox, ledger, recipients
-from notifications.models import Notification
+from notifications.models import Notification, PreferenceTemplate
 from notifications.values import Outcome, Result
 from notifications.words import DeliveryState, Lane
-from tests import factories
+from tests import factories, mail
 from tests.api import Caller
+from tests.deciding import HOURLY, carried, choose, rows
 from tests.factories import NOW
 from workers import pipeline
 
@@ -99,6 +102,62 @@ def test_claiming_and_recording_deliveries(producer: User, size: int) -> None:
         assert len(ledger.record([(one, sent) for one in claimed], now=NOW)) == size
 
     assert len(statements(work)) == 2
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_processing_a_chunk_that_goes_into_digests(producer: User, size: int) -> None:
+    people = factories.users(size)
+    defaults = PreferenceTemplate.objects.filter(is_default=True)
+    kept = defaults.get().digests
+    defaults.update(digests=HOURLY)
+    factories.accept(producer, factories.submission(*[user.username for user in people]))
+    (claimed,) = events.claim(lane=Lane.NORMAL, limit=1, now=NOW)
+
+    def work() -> None:
+        assert factories.persist(next(recipients.chunks([claimed], limit=500)), now=NOW) == size
+
+    try:
+        asked = statements(work)
+    finally:
+        defaults.update(digests=kept)
+    assert rows() == [("digested", "digest", None)] * size
+    # The audience, the step, heads and lines, deliveries, and the digests with what goes into them.
+    assert len(asked) == 5, asked
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_sending_what_is_due(producer: User, server: mail.MailServer, size: int) -> None:
+    """Letters above and below a budget."""
+    people = factories.users(size)
+    for title in ("a", "b"):
+        factories.accept(producer, factories.submission(*[user.username for user in people], title=title))
+    factories.process()
+    with override_settings(DELIVERY_CHANNELS={"email": settings.DELIVERY_CHANNELS["email"] | {"PER_HOUR": 1}}):
+        asked = statements(lambda: dispatch.deliver(channel="email", lane=Lane.NORMAL, clock=lambda: NOW))
+    assert len(server.received) == len([row for row in rows() if row[0] == "digested"]) == size
+    # The breaker, the claim, the budgets and what is given back of them, the templates, into the digest; the mark and
+    # the record of ten; and the claim that finds nothing.
+    assert len(asked) == 9, asked
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_sending_digests(producer: User, server: mail.MailServer, size: int) -> None:
+    """Each of three items, of which one was read."""
+    people = factories.users(size)
+    for user in people:
+        choose(user, digests=HOURLY)
+    for title in "abc":
+        factories.accept(producer, factories.submission(*[user.username for user in people], title=title))
+    factories.process()
+    for user in people:
+        first = Notification.objects.filter(user=user).order_by("pk")[0]
+        inbox.change(user.pk, action="read", ids=[first.pk], now=NOW)
+    later = NOW + timedelta(hours=1)
+    asked = statements(lambda: dispatch.deliver(channel="email", lane=Lane.DIGEST, clock=lambda: later))
+    assert [carried(sent) for sent in server.received] == [["b", "c"]] * size
+    # The breaker, the claim, the items, those left out, the templates; the mark and the record of ten; and the claim
+    # that finds nothing.
+    assert len(asked) == 8, asked
 
 
 @pytest.mark.parametrize("size", [1, 300])
