@@ -2,16 +2,20 @@
 
 from notifications.models.catalog import Category, Subscription, Topic, Type
 from notifications.models.delivery import Attempt, Delivery, Digest, Spending
+from notifications.models.device import Device
 from notifications.models.event import Event
 from notifications.models.inbox import InboxHead, Notification, ReadMark
+from notifications.models.policy import Breaker, Replay, Suppression
 from notifications.models.preference import NotificationSetting, Preference, PreferenceTemplate
 from notifications.models.schedule import Schedule
 from notifications.models.template import Layout, Template
 
 __all__ = [
     "Attempt",
+    "Breaker",
     "Category",
     "Delivery",
+    "Device",
     "Digest",
     "Event",
     "InboxHead",
@@ -21,9 +25,11 @@ __all__ = [
     "Preference",
     "PreferenceTemplate",
     "ReadMark",
+    "Replay",
     "Schedule",
     "Spending",
     "Subscription",
+    "Suppression",
     "Template",
     "Topic",
     "Type",

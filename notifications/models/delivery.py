@@ -74,6 +74,7 @@ class Delivery(models.Model):
         default=0, help_text="Claims that ended without a record: each may have sent a duplicate."
     )
     code = models.CharField(max_length=100, blank=True)
+    provider = models.CharField(max_length=100, blank=True, default="", db_default="", help_text="Who carried it last.")
     provider_id = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
@@ -99,6 +100,12 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["channel", "lane", "due_at"], condition=Q(due_at__isnull=False), name="delivery_due"),
             models.Index(fields=["digest"], condition=Q(digest__isnull=False), name="delivery_of_digest"),
+            # What ended badly or in doubt is rare, and asked for often: gauges.py.
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(state__in=["failed", "unknown"]) | Q(lost_claims__gt=0),
+                name="delivery_trouble",
+            ),
         ]
 
 
