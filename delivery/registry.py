@@ -10,16 +10,21 @@ from django.utils.module_loading import import_string
 from delivery.channels.base import Channel
 
 
-@cache
-def channel(name: str) -> Channel:
-    """The channel behind an entry of DELIVERY_CHANNELS. KeyError for a name that is not configured."""
+def providers(name: str) -> tuple[str, ...]:
+    """Who carries a channel, in the order in which they are asked. KeyError for a name that is not configured."""
     entry = settings.DELIVERY_CHANNELS[name]
-    made: Channel = import_string(entry["CLASS"])(import_string(entry["PROVIDER"]).from_settings())
+    return (entry["PROVIDER"], *entry.get("FALLBACKS", ()))
+
+
+@cache
+def channel(name: str, provider: str) -> Channel:
+    """A channel of DELIVERY_CHANNELS, carried by one of its providers."""
+    made: Channel = import_string(settings.DELIVERY_CHANNELS[name]["CLASS"])(import_string(provider).from_settings())
     return made
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    if setting.startswith(("DELIVERY_", "EMAIL_")):
+    if setting.startswith(("DELIVERY_", "EMAIL_", "PUSH_", "VAPID_", "FCM_", "APNS_", "ALLOWED_NETWORKS", "ANYMAIL")):
         channel.cache_clear()
 
 
