@@ -5,6 +5,8 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from core import checks
+        from core import checks, faults, traces
 
         checks.refuse()
+        faults.start()
+        traces.start()

@@ -35,12 +35,15 @@ def _problems() -> Iterator[str]:
     # A task may start a call for 2 s (dispatch.TIME_BOX) and is stopped at 0.45 of the lease (core/celery.py).
     if 0.45 * settings.LEASE.total_seconds() < 2 + 3 * settings.EMAIL_TIMEOUT:
         yield "LEASE_SECONDS is too short for EMAIL_TIMEOUT: it must be at least (2 + 3 * EMAIL_TIMEOUT) / 0.45."
+    if settings.PUSH_PROVIDERS and 0.45 * settings.LEASE.total_seconds() < 2 + 2 * settings.PUSH_TIMEOUT:
+        yield "LEASE_SECONDS is too short for PUSH_TIMEOUT: it must be at least (2 + 2 * PUSH_TIMEOUT) / 0.45."
     for origin in settings.ALLOWED_ORIGINS:
         if not re.match(r"^https?://[^/]+$", origin):
             yield f"ALLOWED_ORIGINS: {origin!r} must be scheme, host and port only, like https://app.example.com."
     for name, entry in settings.DELIVERY_CHANNELS.items():
         try:
             import_string(entry["CLASS"])
-            import_string(entry["PROVIDER"]).from_settings()
+            for provider in (entry["PROVIDER"], *entry.get("FALLBACKS", ())):
+                import_string(provider).from_settings()
         except (ImportError, ValueError) as error:
             yield f"Channel {name!r}: {error}"

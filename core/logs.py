@@ -12,10 +12,13 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+
+from core import faults, traces
 
 _ACCEPTABLE = re.compile(r"^[A-Za-z0-9._:-]{8,64}$")
 
@@ -28,6 +31,7 @@ def configure(config: dict[str, Any]) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
+        faults.tell,
         structlog.processors.format_exc_info,
     ]
     console = config["format"] == "console"
@@ -61,7 +65,8 @@ def configure(config: dict[str, Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(config["level"])
-    for noisy in ("celery", "kombu", "amqp", "uvicorn", "django.server", "asyncio", "httpx"):
+    # hpack and httpcore would write down the headers, and so tokens.
+    for noisy in ("celery", "kombu", "amqp", "uvicorn", "django.server", "asyncio", "httpx", "httpcore", "hpack"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -89,15 +94,20 @@ def tracing(trace_id: str) -> Iterator[None]:
 
 
 class TraceMiddleware:
-    """Take the caller's X-Request-ID when it is well-formed, else make one; answer with it."""
+    """Take the caller's X-Request-ID if well-formed, else the id in its traceparent, else make one; answer with it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
-        current = given if _ACCEPTABLE.match(given) else new_trace_id()
+        if not _ACCEPTABLE.match(given):
+            given = traces.given(request.headers.get("traceparent", ""))
+        current, began = given or new_trace_id(), datetime.now(UTC)
         with tracing(current):
             response = self.get_response(request)
+        if request.resolver_match:
+            name = f"{request.method} /{request.resolver_match.route}"
+            traces.record(name, trace_id=current, began=began, told={"status": str(response.status_code)})
         response["X-Request-ID"] = current
         return response

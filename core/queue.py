@@ -6,11 +6,17 @@ tasks and the claim grows with the load. The worker calls `clear()` before it cl
 comes after the claim is always hinted again.
 """
 
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from core import logs, redis
-from core.celery import app
+from core.celery import QUEUES, app
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 log = logs.logger(__name__)
 
@@ -18,6 +24,9 @@ PROCESS_EVENTS = "workers.process_events"
 DELIVER = "workers.deliver"
 # Longer than a hint waits in a healthy queue, short enough that a lost one is forgotten soon.
 OUTSTANDING = 5  # seconds
+# Who sends a hint. Sweeps find what a lost hint left, and what waited for its time.
+WRITE, DISPATCHER, BEAT = "write", "dispatcher", "beat"
+SENT, SEEN = "bellhop:hints", "bellhop:sweeps"  # hashes: hints sent by whom and for what; when each sweep last ran
 
 
 def queue_of(task: str, lane: str) -> str:
@@ -39,8 +48,8 @@ def hint(task: str, *, lane: str, channel: str = "") -> None:
     transaction.on_commit(lambda: send(task, lane=lane, channel=channel))
 
 
-def send(task: str, *, lane: str, channel: str = "") -> bool:
-    """Send the hint now unless one is outstanding. False when Redis is away."""
+def send(task: str, *, lane: str, channel: str = "", by: str = WRITE) -> bool:
+    """Send the hint now unless one is outstanding, and count who sent it. False when Redis is away."""
     arguments = {"lane": lane} | ({"channel": channel} if channel else {})
     fresh = redis.attempt(lambda r: (r.set(_key(task, arguments), 1, nx=True, ex=OUTSTANDING) or False,))
     if fresh is None:
@@ -48,6 +57,7 @@ def send(task: str, *, lane: str, channel: str = "") -> bool:
     if fresh[0]:
         try:
             app.send_task(task, kwargs=arguments, queue=queue_of(task, lane), retry=False)
+            redis.attempt(lambda r: r.hincrby(SENT, f"{by} {task}"))
         except OperationalError as error:
             redis.trip(error)
             return False
@@ -58,3 +68,53 @@ def clear(task: str, *, lane: str, channel: str = "") -> None:
     """The worker has the hint: from now on a write is hinted again."""
     arguments = {"lane": lane} | ({"channel": channel} if channel else {})
     redis.attempt(lambda r: r.delete(_key(task, arguments)))
+
+
+def sign(by: str, *, now: datetime) -> None:
+    """This sweep runs: whoever asks whether it does finds the time in Redis."""
+    redis.attempt(lambda r: r.hset(SEEN, by, now.timestamp()))
+
+
+class Sight(NamedTuple):
+    """What Redis knows of the muscle. All of it starts anew when Redis is emptied."""
+
+    hints: dict[tuple[str, str], int]  # sent, by (who, task)
+    swept_at: dict[str, float]  # the Unix time of each sweep's last turn
+    waiting: dict[str, int]  # messages in each queue
+
+
+def look() -> Sight | None:
+    """One round trip. None when Redis is away."""
+
+    def ask(client: "Redis") -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.hgetall(SENT)
+        pipeline.hgetall(SEEN)
+        for name in QUEUES:
+            pipeline.llen(f"{app.conf.broker_transport_options['global_keyprefix']}{name}")
+        return list(pipeline.execute())
+
+    answer = redis.attempt(ask)
+    if answer is None:
+        return None
+    hints, seen, *lengths = answer
+    counted: dict[tuple[str, str], int] = {}
+    for key, count in hints.items():
+        by, _, task = key.decode().partition(" ")
+        counted[by, task] = int(count)
+    return Sight(
+        hints=counted,
+        swept_at={by.decode(): float(at) for by, at in seen.items()},
+        waiting=dict(zip(QUEUES, lengths, strict=True)),
+    )
+
+
+def consumers(*, timeout: float) -> dict[str, list[str]]:
+    """By queue, the workers that said within `timeout` seconds that they read it. Raises OperationalError."""
+    with app.connection_for_read() as connection:
+        answers = app.control.inspect(timeout=timeout, connection=connection).active_queues() or {}
+    found: dict[str, list[str]] = {name: [] for name in QUEUES}
+    for worker, queues in sorted(answers.items()):
+        for one in queues:
+            found.setdefault(one["name"], []).append(worker)
+    return found

@@ -5,7 +5,9 @@ Every setting of Bellhop, read from the environment, top to bottom.
 value refuses to start: see core/checks.py.
 """
 
+import secrets
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "anymail",
     "channels",
     "corsheaders",
     "csp",
@@ -136,7 +139,7 @@ BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", False)
 if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = _https
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 X_FRAME_OPTIONS = "DENY"
 CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 CORS_ALLOWED_ORIGINS = ALLOWED_ORIGINS
@@ -194,11 +197,27 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Delivery ----------------------------------------------------------------------------------------------
+# Mail by an e-mail service provider: a backend of django-anymail, or any of Django's own (the console's).
+EMAIL_ESP: str = env.str("EMAIL_ESP", "")
+# Its keys, as anymail's pages name them.
+ANYMAIL: dict[str, Any] = {"IGNORE_UNSUPPORTED_FEATURES": True}  # an ESP without metadata still sends mail
+try:
+    ANYMAIL |= env.json("ANYMAIL", {})
+except (ValueError, TypeError):
+    raise ImproperlyConfigured('ANYMAIL must be a JSON object, like {"POSTMARK_SERVER_TOKEN": "..."}.') from None
+# Without a secret anymail would believe anybody's webhook; so there is one that nobody knows.
+ANYMAIL["WEBHOOK_SECRET"] = ANYMAIL.get("WEBHOOK_SECRET") or f"nobody:{secrets.token_hex(32)}"
+_carriers = {"smtp": "delivery.providers.smtp.SMTPProvider", "esp": "delivery.providers.anymail.AnymailProvider"}
+EMAIL_PROVIDERS: list[str] = env.list("EMAIL_PROVIDERS", default=["esp" if EMAIL_ESP else "smtp"])
+if not EMAIL_PROVIDERS or not set(EMAIL_PROVIDERS) <= set(_carriers):
+    raise ImproperlyConfigured("EMAIL_PROVIDERS must be smtp, esp or both, in the order in which they are asked.")
+
 # A channel is switched on by naming it here; adding one is a class and an entry.
-DELIVERY_CHANNELS = {
+DELIVERY_CHANNELS: dict[str, dict[str, Any]] = {
     "email": {
         "CLASS": "delivery.channels.email.EmailChannel",
-        "PROVIDER": "delivery.providers.smtp.SMTPProvider",
+        "PROVIDER": _carriers[EMAIL_PROVIDERS[0]],
+        "FALLBACKS": [_carriers[name] for name in EMAIL_PROVIDERS[1:]],
         # Above so many mails an hour for one person the rest becomes a digest. 0: no limit.
         "PER_HOUR": env.int("EMAIL_PER_HOUR", 0),
     },
@@ -206,6 +225,34 @@ DELIVERY_CHANNELS = {
 EMAIL_URL: str = env.str("EMAIL_URL", "smtp://127.0.0.1:1025")  # smtp://, smtp+tls:// (STARTTLS), smtps://
 EMAIL_FROM: str = env.str("EMAIL_FROM", "Bellhop <bellhop@localhost>")
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10)  # seconds for each: reaching the server, signing in, a message
+
+# Push: each kind of device that has its credentials here. With none there is no such channel.
+VAPID_PRIVATE_KEY: str = env.str("VAPID_PRIVATE_KEY", "")  # Web Push; manage.py vapid_keys makes one
+VAPID_SUBJECT: str = env.str("VAPID_SUBJECT", f"mailto:{parseaddr(EMAIL_FROM)[1]}")  # whom a push service can ask
+FCM_CREDENTIALS_FILE: str = env.str("FCM_CREDENTIALS_FILE", "")
+FCM_URL: str = env.str("FCM_URL", "https://fcm.googleapis.com")
+APNS_KEY_FILE: str = env.str("APNS_KEY_FILE", "")
+APNS_KEY_ID: str = env.str("APNS_KEY_ID", "")
+APNS_TEAM_ID: str = env.str("APNS_TEAM_ID", "")
+APNS_TOPIC: str = env.str("APNS_TOPIC", "")
+APNS_URL: str = env.str("APNS_URL", "https://api.push.apple.com")
+PUSH_TIMEOUT: int = env.int("PUSH_TIMEOUT", 10)  # seconds for each: signing in, a message
+PUSH_PROVIDERS = {
+    kind: provider
+    for kind, configured, provider in (
+        ("webpush", VAPID_PRIVATE_KEY, "delivery.providers.webpush.WebPushProvider"),
+        ("fcm", FCM_CREDENTIALS_FILE, "delivery.providers.fcm.FCMProvider"),
+        ("apns", APNS_KEY_FILE, "delivery.providers.apns.APNSProvider"),
+    )
+    if configured
+}
+if PUSH_PROVIDERS:
+    DELIVERY_CHANNELS["push"] = {
+        "CLASS": "delivery.channels.push.PushChannel",
+        "PROVIDER": "delivery.providers.push.PushProvider",
+    }
+# What others name (push endpoints) must be public addresses; or in these networks.
+ALLOWED_NETWORKS: list[str] = env.list("ALLOWED_NETWORKS", default=[])
 
 # --- Work: leases, sizes, time limits -------------------------------------------------------------------------
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", 90))
@@ -220,6 +267,13 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "bellhop"},
     }
 }
+
+# --- Watching it -------------------------------------------------------------------------------------------------
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")  # without it only staff who are signed in see /metrics
+RELEASE: str = env.str("RELEASE", "")  # what runs, as you call it: in /metrics and on errors
+CANARY_USER: str = env.str("CANARY_USER", "")
+SENTRY_DSN: str = env.str("SENTRY_DSN", "")
+OTEL_EXPORTER_OTLP_ENDPOINT: str = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 
 # --- Logs -------------------------------------------------------------------------------------------------------
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")

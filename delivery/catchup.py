@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from delivery import protocol
-from notifications import inbox, preferences
+from notifications import inbox, preferences, shapes
 from notifications.models import InboxHead
 
 FURTHEST = 500  # changed lines; further behind, a fresh page is smaller than the difference
@@ -49,7 +49,7 @@ def _delta(head: InboxHead, seq: int) -> str | None:
         mode="delta",
         start=seq,
         to=head.head_seq,
-        items=[inbox.as_json(row) for row in rows],
+        items=[shapes.as_json(row) for row in rows],
         counts={"unread": head.unread, "unseen": head.unseen},
         more=False,
         read_all=inbox.read_marks(head.user_id, after=seq),
@@ -64,7 +64,7 @@ def _reset(head: InboxHead) -> str:
         mode="reset",
         start=0,
         to=head.head_seq,
-        items=[inbox.as_json(row) for row in rows[:PAGE]],
+        items=[shapes.as_json(row) for row in rows[:PAGE]],
         counts={"unread": head.unread, "unseen": head.unseen},
         more=len(rows) > PAGE,
         read_all=[],  # every line is as it is

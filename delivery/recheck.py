@@ -10,11 +10,13 @@ from datetime import datetime
 from notifications import choices, hours, resolver
 from notifications.digests import InDigest, LeftOut
 from notifications.ledger import Claimed, Item, Verdict
-from notifications.words import DeliveryState, Reason, Value
+from notifications.words import PUSH, DeliveryState, Reason, Value
 
 
 def look(delivery: Claimed, *, channel: str, max_attempts: int, now: datetime) -> Verdict | None:
     """Why this delivery should not go out now, although it is due. None: send it."""
+    if channel == PUSH and delivery.device is None:
+        return Verdict(_end_of(Reason.DEVICE_GONE, delivery), Reason.DEVICE_GONE, uncounted=True)
     chosen = choices.read(delivery.raw)
     alone = delivery.item is None  # a digest, or what cannot go into one
     if delivery.item is not None:
@@ -38,6 +40,8 @@ def look(delivery: Claimed, *, channel: str, max_attempts: int, now: datetime) -
         return Verdict(DeliveryState.PENDING, Reason.QUIET_HOURS, night, uncounted=True)
     if delivery.lost and not delivery.resend_unknown:
         return Verdict(DeliveryState.UNKNOWN, Reason.LEASE_LOST, uncounted=True)
+    if delivery.suppressed:
+        return Verdict(_end_of(Reason.ADDRESS_SUPPRESSED, delivery), Reason.ADDRESS_SUPPRESSED, uncounted=True)
     if delivery.attempts > max_attempts:
         return Verdict(DeliveryState.FAILED, Reason.ATTEMPTS_EXHAUSTED, uncounted=True)
     return None

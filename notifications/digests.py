@@ -28,7 +28,7 @@ class Gathered(NamedTuple):
     key: str
     reason: str
     rule: str
-    due_at: datetime  # the end of the window, should this item be the one that opens it
+    due_at: datetime  # the window ends then, if not before
 
 
 def gather(items: Sequence[Gathered], *, now: datetime) -> set[int]:
@@ -60,6 +60,17 @@ def items(digest_ids: Sequence[int]) -> list[InDigest]:
         return [InDigest(digest, delivery, Item(*rest)) for digest, delivery, *rest in cursor.fetchall()]
 
 
+# Only the holder of the digest's delivery says so: another may have sent the item by now.
+LEAVE_OUT = """
+UPDATE notifications_delivery d SET state = v.state, reason = v.reason, rule = v.rule, ended_at = %(now)s
+FROM unnest(%(delivery_id)s::bigint[], %(token)s::int[], %(state)s::text[], %(reason)s::text[], %(rule)s::text[])
+    AS v(id, token, state, reason, rule)
+WHERE d.id = v.id AND d.state = 'digested' AND EXISTS (
+    SELECT FROM notifications_delivery c
+    WHERE c.digest_id = d.digest_id AND c.notification_id IS NULL AND c.token = v.token AND c.state = 'pending')
+"""
+
+
 class LeftOut(NamedTuple):
     """An item that is no longer wanted, and why."""
 
@@ -78,4 +89,4 @@ def leave_out(items_: Sequence[LeftOut], *, now: datetime) -> None:
     if items_:
         columns = dict(zip(LeftOut._fields, (list(column) for column in zip(*items_, strict=True)), strict=True))
         with connection.cursor() as cursor:
-            cursor.execute(sql.LEAVE_OUT, columns | {"now": now})
+            cursor.execute(LEAVE_OUT, columns | {"now": now})

@@ -179,6 +179,7 @@ class Claimed(msgspec.Struct):
     topic: str | None
     everyone: bool
     zone: str
+    worded: bool  # its type has templates for inbox lines
     cursor: int
     error: str
     committed: int = 0  # the cursor as the database has it

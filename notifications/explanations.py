@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from core.models import User
+from notifications import redaction
 from notifications.models import Attempt, Delivery, Event, Notification, ReadMark
 from notifications.words import IN_APP, DeliveryState, EventState, Reason, Value
 
@@ -116,7 +117,7 @@ def _of_deliveries(deliveries: list[Delivery], attempts: list[Attempt]) -> list[
             "planned" if d.notification_id else "digest opened",
             at=d.created_at,
             channel=d.channel,
-            detail=f"to {_masked(d.address)}",
+            detail=f"to {redaction.mask(d.address)}",
         )
         for d in deliveries
     ]
@@ -177,9 +178,3 @@ def _standing(delivery: Delivery) -> str:
     if delivery.in_flight:
         return "being sent, until"
     return "waiting" if delivery.due_at else delivery.state
-
-
-def _masked(address: str) -> str:
-    """Enough of an address to recognise it: a producer may ask, and need not learn it."""
-    name, at, domain = address.rpartition("@")
-    return f"{name[:1]}***{at}{domain}" if at else f"{address[:4]}***"

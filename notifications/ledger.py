@@ -6,7 +6,7 @@ lost the lease can no longer say what became of it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from notifications import sql
+from notifications import redaction, sql
 from notifications.choices import Raw
 from notifications.models import Delivery
 from notifications.values import Outcome
@@ -96,6 +96,15 @@ class Item(NamedTuple):
     resend_unknown: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a push goes: there, and the person's."""
+
+    id: int
+    address: str = field(repr=False)  # JSON text, for the provider
+    locale: str
+
+
 class Claimed(NamedTuple):
     """A delivery in a worker's hands, with what it needs to decide and to write the message."""
 
@@ -112,9 +121,11 @@ class Claimed(NamedTuple):
     first_name: str
     last_name: str
     stamp: int  # of the person's choices
+    suppressed: bool  # the address is on the suppression list
     raw: Raw
     item: Item | None
     never_twice: bool = False  # something in the digest must not arrive twice
+    device: Device | None = None  # of a push; None when it is gone, or somebody else's
 
     @property
     def key(self) -> str:
@@ -149,16 +160,18 @@ def claim(*, channel: str, lane: Lane, limit: int, now: datetime) -> list[Claime
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
-    raw = Claimed._fields.index("raw")
+    device = Claimed._fields.index("raw")
+    raw = device + len(fields(Device))
     item = raw + len(Raw._fields)
-    read = Item(*row[item:]) if row[item] is not None else None
-    return Claimed._make((*row[:raw], Raw(*row[raw:item]), read, False))
+    about = Item(*row[item:]) if row[item] is not None else None
+    where = Device(*row[device:raw]) if row[device] is not None else None
+    return Claimed._make((*row[:device], Raw(*row[raw:item]), about, False, where))
 
 
 def begin(claimed: Sequence[Claimed]) -> set[int]:
     """
     Mark deliveries just before their calls, one statement. The ids that may go; the others must not be sent: the
-    lease was lost, or the person changed what they chose since the claim.
+    lease was lost, or since the claim the person changed what they chose or the device went away.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -184,6 +197,7 @@ class Verdict:
     outcome: Outcome | None = None
     started_at: datetime | None = None
     uncounted: bool = False  # the attempt that the claim counted did not take place
+    provider: str = ""  # who was called
 
 
 def record(verdicts: Sequence[tuple[Claimed, Verdict]], *, now: datetime) -> set[int]:
@@ -204,21 +218,27 @@ def record(verdicts: Sequence[tuple[Claimed, Verdict]], *, now: datetime) -> set
                 "states": [verdict.state for _, verdict in verdicts],
                 "reasons": [verdict.reason or "" for _, verdict in verdicts],
                 "rules": [verdict.rule for _, verdict in verdicts],
+                "providers": [verdict.provider for _, verdict in verdicts],
                 "users": [claimed.user_id for claimed, _ in verdicts],
                 "stamps": [claimed.stamp for claimed, _ in verdicts],
                 "sleepers": [held.user_id for held, verdict in verdicts if verdict.reason == Reason.QUIET_HOURS],
                 "due": [verdict.due_at for _, verdict in verdicts],
                 "refunds": [int(verdict.uncounted) for _, verdict in verdicts],
                 "results": [outcome.result if outcome else "" for outcome in outcomes],
-                "codes": [outcome.code[:100] if outcome else "" for outcome in outcomes],
-                "details": [outcome.detail[:500] if outcome else "" for outcome in outcomes],
-                "provider_ids": [outcome.provider_id[:255] if outcome else "" for outcome in outcomes],
+                "codes": [_kept(outcome.code, 100) if outcome else "" for outcome in outcomes],
+                "details": [_kept(redaction.redact(outcome.detail), 500) if outcome else "" for outcome in outcomes],
+                "provider_ids": [_kept(outcome.provider_id, 255) if outcome else "" for outcome in outcomes],
                 "started": [verdict.started_at or now for _, verdict in verdicts],
                 "ended": [now for _ in verdicts],
                 "now": now,
             },
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+def _kept(text: str, length: int) -> str:
+    """What a column can hold of a provider's words: PostgreSQL stores no NUL."""
+    return text.replace("\0", "")[:length]
 
 
 class Due(NamedTuple):

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from msgspec import UNSET, UnsetType
 
 from core.errors import Conflict, Invalid, NotFound
+from core.models import User
 from notifications import choices, options, preferences, resolver
 from notifications.models import Category, NotificationSetting, Topic, Type
 from notifications.words import IN_APP, Reason, Value
@@ -104,6 +105,51 @@ def delete(user_id: int, id: int, *, now: datetime) -> None:
         if not rows(user_id).filter(pk=id).delete()[0]:
             raise NotFound
         preferences.tell(steps, now=now)
+
+
+_MODELS: dict[str, type[Category | Type | Topic]] = {"category": Category, "type": Type, "topic": Topic}
+
+
+def name(scope: str) -> str:
+    """What people call what a scope stands for. Raises NotFound."""
+    found = named(scope)
+    return (found.title if isinstance(found, Type) else found.name) or found.key
+
+
+def named(scope: str) -> Category | Type | Topic:
+    """What "category:tasks", "type:task.assigned" or "topic:garden" stands for. Raises NotFound."""
+    kind, _, key = scope.partition(":")
+    found = _MODELS[kind]._default_manager.filter(key=key).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def switch(user_id: int, *, scope: str, channel: str, off: bool, now: datetime) -> bool:
+    """
+    Make one setting `off`, whatever it was, if any; or forget it if it is. Whether that changed something: the
+    second time it does not. Raises NotFound when the scope or the person are not there any more.
+    """
+    target = {scope.partition(":")[0]: named(scope)}
+    if not User.objects.filter(pk=user_id).exists():
+        raise NotFound
+    with transaction.atomic():
+        steps = preferences.step([user_id], now=now)
+        row = rows(user_id).filter(channel=channel, **target).first()
+        if off == (row is not None and row.value == Value.OFF):
+            transaction.set_rollback(True)
+            return False
+        if row is None:
+            NotificationSetting.objects.create(
+                user_id=user_id, channel=channel, value=Value.OFF, updated_at=now, **target
+            )
+        elif off:
+            row.value, row.updated_at = Value.OFF, now
+            row.save(update_fields=["value", "updated_at"])
+        else:
+            row.delete()
+        preferences.tell(steps, now=now)
+    return True
 
 
 def _scope(given: SettingBody) -> dict[str, Category | Type | Topic]:

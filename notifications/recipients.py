@@ -5,10 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from django.conf import settings
 from django.db import connection
 
 from notifications import choices
 from notifications.events import Claimed, Step
+from notifications.words import PUSH
+
+DEVICE = "device:"  # and its id: the address of a push
 
 
 class Recipient(NamedTuple):
@@ -18,7 +22,14 @@ class Recipient(NamedTuple):
     username: str
     email: str
     stamp: int  # of their choices: a decision on another stamp is out of date
+    devices: list[int]  # none where push is not installed
     raw: choices.Raw
+
+    def addresses(self, channel: str) -> list[str]:
+        """Where they are on a channel."""
+        if channel == PUSH:
+            return [f"{DEVICE}{id}" for id in self.devices]
+        return [self.email] if channel == "email" and self.email else []
 
 
 class Chunk(msgspec.Struct):
@@ -30,7 +41,9 @@ class Chunk(msgspec.Struct):
 
 # Only settings that can matter to these events, so that people who differ elsewhere stay alike.
 _SCOPES = "s.category_id = ANY(%(categories)s) OR s.type_id = ANY(%(types)s) OR o.key = ANY(%(topics)s)"
-_COLUMNS = f"u.id, u.username, u.email, coalesce(h.choices, 0), {choices.columns(scopes=_SCOPES)}"
+_CHOICES = choices.columns(scopes=_SCOPES)
+_DEVICES = "ARRAY(SELECT v.id FROM notifications_device v WHERE v.user_id = u.id AND v.gone_at IS NULL ORDER BY v.id)"
+_NO_DEVICES = "ARRAY[]::bigint[]"
 _JOINS = f"LEFT JOIN notifications_inboxhead h ON h.user_id = u.id {choices.JOINS}"
 
 
@@ -70,10 +83,13 @@ def _people(source: str, condition: str, events: Sequence[Claimed], **given: Any
         "types": list({event.type for event in events}),
         "topics": list({key for event in events for key in (event.topic, event.object) if key}),
     }
+    of_push = _DEVICES if PUSH in settings.DELIVERY_CHANNELS else _NO_DEVICES
+    columns = f"u.id, u.username, u.email, coalesce(h.choices, 0), {of_push}, {_CHOICES}"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {_COLUMNS} FROM {source} {_JOINS} WHERE u.is_active AND {condition}", given)
+        cursor.execute(f"SELECT {columns} FROM {source} {_JOINS} WHERE u.is_active AND {condition}", given)
         return [
-            Recipient(id, name, email, stamp, choices.Raw(*raw)) for id, name, email, stamp, *raw in cursor.fetchall()
+            Recipient(id, name, email, stamp, devices, choices.Raw(*raw))
+            for id, name, email, stamp, devices, *raw in cursor.fetchall()
         ]
 
 

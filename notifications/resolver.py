@@ -135,14 +135,18 @@ def wait_for_day(*, facts: Facts, choices: Choices, now: datetime) -> datetime:
     return hours.quiet_until(choices.quiet, choices.zone, now) or now
 
 
+def scopes(facts: Facts) -> list[str]:
+    """What a setting that speaks of such an event can be for, the most specific first."""
+    return [*(f"topic:{key}" for key in facts.topics), f"type:{facts.type}", f"category:{facts.category}"]
+
+
 def _most_specific(channel: str, facts: Facts, choices: Choices) -> tuple[Value, str]:
     """What the most specific rule that speaks says, and its name."""
     # A setting's "on" means at once. A switch and a default only mean "yes": then, as often as the person wants.
     frequency = choices.digests.get(channel, INSTANT)
     yes = Value.ON if frequency.every == hours.Every.INSTANT else Value.DIGEST
-    scopes = [*(f"topic:{key}" for key in facts.topics), f"type:{facts.type}", f"category:{facts.category}"]
     for whose, switches in (("person", choices.person), ("template", choices.template)):
-        for scope in scopes:
+        for scope in scopes(facts):
             if (scope, channel) in switches.settings:
                 return switches.settings[scope, channel], f"{whose}:{scope}"
         if channel in switches.channels:

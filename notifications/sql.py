@@ -45,7 +45,9 @@ WHERE e.id = due.id
 RETURNING e.id, e.token, e.attempts, e.state, e.trace_id, e.type_id, e.category_id, e.priority, e.lane, e.title,
     e.body, e.data, e.template_data, e.action_url, e.actor, e.object, e.tags, e.channels, t.channels, t.required,
     t.not_allowed, e.digest_key, e.email_if_unread_after, e.expires_at, e.usernames, e.topic_id, o.key, e.everyone,
-    e.zone, e.cursor, e.error, e.cursor
+    e.zone, EXISTS (SELECT FROM notifications_template w
+                    WHERE w.type_id = e.type_id AND w.channel = 'in_app' AND w.current),
+    e.cursor, e.error, e.cursor
 """
 
 ADVANCE_EVENTS = """
@@ -71,8 +73,9 @@ RETURNING e.id
 # A line that is already there (an expansion repeated after a crash) takes no number.
 ADD_NOTIFICATIONS = """
 WITH given AS (
-    SELECT g.* FROM unnest(%(events)s::uuid[], %(users)s::bigint[], %(visible)s::bool[], %(decisions)s::text[])
-        WITH ORDINALITY AS g(event_id, user_id, visible, decisions, place)
+    SELECT g.* FROM unnest(%(events)s::uuid[], %(users)s::bigint[], %(visible)s::bool[], %(decisions)s::text[],
+                           %(titles)s::text[], %(bodies)s::text[])
+        WITH ORDINALITY AS g(event_id, user_id, visible, decisions, title, body, place)
     WHERE NOT EXISTS (SELECT FROM notifications_notification n
                       WHERE n.event_id = g.event_id AND n.user_id = g.user_id)),
 line AS (SELECT *, row_number() OVER (PARTITION BY user_id, visible ORDER BY place) AS nth FROM given),
@@ -85,8 +88,9 @@ head AS (
         unseen = h.unseen + EXCLUDED.unseen
     RETURNING user_id, head_seq, unread, unseen, choices),
 added AS (
-    INSERT INTO notifications_notification (event_id, user_id, rev, created_at, decisions)
-    SELECT l.event_id, l.user_id, CASE WHEN l.visible THEN h.head_seq - t.n + l.nth END, %(now)s, l.decisions::jsonb
+    INSERT INTO notifications_notification (event_id, user_id, rev, created_at, decisions, title, body)
+    SELECT l.event_id, l.user_id, CASE WHEN l.visible THEN h.head_seq - t.n + l.nth END, %(now)s, l.decisions::jsonb,
+        l.title, l.body
     FROM line l LEFT JOIN tally t USING (user_id) LEFT JOIN head h USING (user_id)
     ORDER BY l.place
     RETURNING id, event_id, user_id, rev)
@@ -121,7 +125,7 @@ ITEM = """
 # recorded anything (it died), or had no answer: its message may have been sent.
 CLAIM_DELIVERIES = f"""
 WITH due AS MATERIALIZED (
-    SELECT id, notification_id, digest_id, in_flight FROM notifications_delivery
+    SELECT id, notification_id, digest_id, address, in_flight FROM notifications_delivery
     WHERE channel = %(channel)s AND lane = %(lane)s AND due_at <= %(now)s
     ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
 closing AS MATERIALIZED (
@@ -135,20 +139,24 @@ SET due_at = %(until)s, token = d.token + 1, attempts = d.attempts + 1,
 FROM due
 LEFT JOIN notifications_notification n ON n.id = due.notification_id
 LEFT JOIN notifications_event e ON e.id = n.event_id
-LEFT JOIN notifications_type t ON t.key = e.type_id
-LEFT JOIN notifications_topic o ON o.id = e.topic_id
+LEFT JOIN notifications_type t ON t.key = e.type_id LEFT JOIN notifications_topic o ON o.id = e.topic_id
 LEFT JOIN notifications_digest g ON g.id = due.digest_id
 JOIN core_user u ON u.id = coalesce(n.user_id, g.user_id)
 LEFT JOIN notifications_inboxhead h ON h.user_id = u.id
+LEFT JOIN notifications_device v ON %(channel)s = 'push' AND v.user_id = u.id AND v.gone_at IS NULL
+    AND due.address = 'device:' || v.id
+LEFT JOIN notifications_suppression x ON x.channel = %(channel)s AND x.address = lower(due.address)
 {choices.JOINS}
 WHERE d.id = due.id
 RETURNING d.id, d.token, d.attempts, d.lost_claims > 0 OR EXISTS (
         SELECT FROM notifications_attempt a WHERE a.delivery_id = d.id AND a.result = 'unknown'),
     d.channel, d.address, g.id, g.category_id, u.id, u.username, u.first_name, u.last_name, coalesce(h.choices, 0),
-    {choices.columns()}, {ITEM}
+    coalesce(x.until > %(now)s, x.id IS NOT NULL), v.id, v.address::text, v.locale, {choices.columns()}, {ITEM}
 """
 
 # Windows are found or opened in one fixed order; a window that is being closed is waited for, and then not found.
+# Whose window would end sooner brings the end of this one forward; its delivery is not waited for: who holds it
+# is about to close it. The attempt that a claim counted did not take place.
 GATHER = """
 WITH given AS (
     SELECT * FROM unnest(%(id)s::bigint[], %(token)s::int[], %(user_id)s::bigint[], %(channel)s::text[],
@@ -171,10 +179,20 @@ carrier AS (
     SELECT g.id, g.channel, g.address, 'digest', 'pending', 'digest', '', min(v.due_at), 0, 0, false, 0, '', '', %(now)s
     FROM digest g JOIN held v ON (v.user_id, v.channel, v.address, v.category, v.key)
         = (g.user_id, g.channel, g.address, g.category_id, g.key)
-    WHERE g.fresh GROUP BY g.id, g.channel, g.address ORDER BY g.id)
+    WHERE g.fresh GROUP BY g.id, g.channel, g.address ORDER BY g.id),
+carrying AS MATERIALIZED (
+    SELECT c.id, c.digest_id, c.due_at FROM digest g JOIN notifications_delivery c ON c.digest_id = g.id
+    WHERE NOT g.fresh AND c.notification_id IS NULL AND c.due_at > %(now)s FOR UPDATE OF c SKIP LOCKED),
+sooner AS (
+    UPDATE notifications_delivery c SET due_at = s.due_at FROM (
+        SELECT k.id, min(v.due_at) AS due_at FROM carrying k JOIN digest g ON g.id = k.digest_id
+        JOIN held v ON (v.user_id, v.channel, v.address, v.category, v.key)
+            = (g.user_id, g.channel, g.address, g.category_id, g.key)
+        GROUP BY k.id, k.due_at HAVING min(v.due_at) < k.due_at) s
+    WHERE c.id = s.id)
 UPDATE notifications_delivery d
 SET state = 'digested', digest_id = g.id, reason = v.reason, rule = v.rule, due_at = NULL, ended_at = %(now)s,
-    in_flight = false
+    in_flight = false, attempts = d.attempts - (d.token > 0)::int
 FROM held v JOIN digest g ON (v.user_id, v.channel, v.address, v.category, v.key)
     = (g.user_id, g.channel, g.address, g.category_id, g.key)
 WHERE d.id = v.id
@@ -193,16 +211,6 @@ WHERE d.digest_id = ANY(%(digests)s) AND d.state = 'digested'
 ORDER BY d.digest_id, n.id
 """
 
-# Only the holder of the digest's delivery says so: another may have sent the item by now.
-LEAVE_OUT = """
-UPDATE notifications_delivery d SET state = v.state, reason = v.reason, rule = v.rule, ended_at = %(now)s
-FROM unnest(%(delivery_id)s::bigint[], %(token)s::int[], %(state)s::text[], %(reason)s::text[], %(rule)s::text[])
-    AS v(id, token, state, reason, rule)
-WHERE d.id = v.id AND d.state = 'digested' AND EXISTS (
-    SELECT FROM notifications_delivery c
-    WHERE c.digest_id = d.digest_id AND c.notification_id IS NULL AND c.token = v.token AND c.state = 'pending')
-"""
-
 # What a digest waited for will not come: it is closed, so that nobody else waits in it.
 END_SWITCHED_OFF = """
 WITH ended AS (
@@ -217,13 +225,15 @@ SELECT count(*) FROM ended
 """
 
 # Just before the call: from here on a death may leave a message that was sent. Who changed their choices since
-# the claim looked at them is left out: it must be decided again.
+# the claim looked at them is left out, and so is a device that went away: it must be decided again.
 BEGIN_DELIVERIES = """
 UPDATE notifications_delivery d SET in_flight = true
 FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(users)s::bigint[], %(stamps)s::bigint[])
     AS v(id, token, user_id, stamp)
 LEFT JOIN notifications_inboxhead h ON h.user_id = v.user_id
 WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending' AND coalesce(h.choices, 0) = v.stamp
+    AND (d.channel <> 'push' OR d.address IN (
+        SELECT 'device:' || o.id FROM notifications_device o WHERE o.user_id = v.user_id AND o.gone_at IS NULL))
 RETURNING d.id
 """
 
@@ -238,12 +248,13 @@ done AS (
     UPDATE notifications_delivery d
     SET state = v.state, reason = v.reason, rule = coalesce(nullif(v.rule, ''), d.rule),
         due_at = CASE WHEN head.choices <> v.stamp THEN %(now)s ELSE v.due_at END,
-        in_flight = false, code = v.code, provider_id = v.provider_id, attempts = d.attempts - v.refund,
+        in_flight = false, code = v.code, provider = coalesce(nullif(v.provider, ''), d.provider),
+        provider_id = v.provider_id, attempts = d.attempts - v.refund,
         ended_at = CASE WHEN v.state <> 'pending' THEN %(now)s END
     FROM unnest(%(ids)s::bigint[], %(tokens)s::int[], %(states)s::text[], %(reasons)s::text[], %(due)s::timestamptz[],
                 %(codes)s::text[], %(provider_ids)s::text[], %(refunds)s::int[], %(rules)s::text[],
-                %(users)s::bigint[], %(stamps)s::bigint[])
-        AS v(id, token, state, reason, due_at, code, provider_id, refund, rule, user_id, stamp)
+                %(providers)s::text[], %(users)s::bigint[], %(stamps)s::bigint[])
+        AS v(id, token, state, reason, due_at, code, provider_id, refund, rule, provider, user_id, stamp)
     LEFT JOIN head ON head.user_id = v.user_id AND v.reason = 'quiet_hours'
     WHERE d.id = v.id AND d.token = v.token AND d.state = 'pending'
     RETURNING d.id),
@@ -277,14 +288,4 @@ changed AS (
         n.read_at IS NULL AS unread_now, n.seen_at IS NULL AS unseen_now)
 SELECT id, rev, (counted AND unread_now)::int - unread::int, (counted AND unseen_now)::int - unseen::int
 FROM changed ORDER BY rev
-"""
-
-# "Mark all read": one number, one mark, however long the inbox is.
-READ_ALL = """
-WITH head AS (
-    UPDATE notifications_inboxhead
-    SET head_seq = head_seq + 1, read_watermark = head_seq + 1, unread = 0, unseen = 0
-    WHERE user_id = %(user)s AND (unread > 0 OR unseen > 0)
-    RETURNING user_id, head_seq)
-INSERT INTO notifications_readmark (user_id, seq, at) SELECT user_id, head_seq, %(now)s FROM head RETURNING seq
 """

@@ -1,8 +1,10 @@
 """The frozen values that cross from the pipeline to a provider and back. Pure Python."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+from notifications.words import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,11 @@ class Message:
     text: str = field(repr=False)
     html: str = field(repr=False)
     trace_id: str
+    url: str = field(default="", repr=False)  # where a tap leads
+    priority: Priority = Priority.NORMAL
+    expires_at: datetime | None = None  # not worth delivering after it
+    unsubscribe: str = field(default="", repr=False)  # the link that ends messages of this kind
+    collapse: str = field(default="", repr=False)  # on a device, a message replaces the one before it with the same
 
 
 class Result(StrEnum):
@@ -39,3 +46,5 @@ class Outcome:
     provider_id: str = ""
     retry_after: timedelta | None = None
     provider_away: bool = False  # nobody was there: other messages would fare the same
+    scope: str = ""  # of many services behind one provider, the one that said it: it says nothing about the others
+    gone_since: datetime | None = None  # of GONE, if the provider says so: whoever registered later is not meant

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 IN_APP = "in_app"  # the one channel without a delivery row: the notification itself is the delivery
+PUSH = "push"  # the one channel on which a person may have several addresses: their devices
 
 
 class Priority(StrEnum):
@@ -55,6 +56,8 @@ class Reason(StrEnum):
     MUTED = "muted"  # the person, or the template of those who did not choose, switched it off
     NOT_INSTALLED = "not_installed"  # this installation does not have the channel
     NO_ADDRESS = "no_address"  # the person has no address on this channel
+    ADDRESS_SUPPRESSED = "address_suppressed"  # the address bounced, complained, or staff put it on the list
+    DEVICE_GONE = "device_gone"  # the device is not there any more, or somebody else's
     ALREADY_READ = "already_read"  # read before the delivery was due
     EXPIRED = "expired"  # the event's expires_at has passed
     CANCELLED = "cancelled"  # the producer took the event back
@@ -68,6 +71,7 @@ class Reason(StrEnum):
     PROVIDER_AWAY = "provider_away"  # its provider did not answer another message; due_at says when next
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # tried as often as allowed
     LEASE_LOST = "lease_lost"  # a worker died in the call, and the type forbids sending again
+    REPLAYED = "replayed"  # was dead, and goes again at due_at: the rule names the replay
 
 
 class Value(StrEnum):
@@ -76,6 +80,22 @@ class Value(StrEnum):
     ON = "on"  # at once
     OFF = "off"
     DIGEST = "digest"  # gathered
+
+
+class DeviceKind(StrEnum):
+    """The push services."""
+
+    WEBPUSH = "webpush"
+    FCM = "fcm"
+    APNS = "apns"
+
+
+class BreakerState(StrEnum):
+    """Whether a provider is called."""
+
+    CLOSED = "closed"  # as always
+    OPEN = "open"  # not at all
+    HALF_OPEN = "half_open"  # one probe is on its way
 
 
 class Change(StrEnum):

@@ -61,7 +61,10 @@ def producer_token(username: str) -> Iterator[str]:
 
 
 def make_people(count: int) -> list[str]:
-    """Make the sample people, topics and subscriptions that are missing; the people's names. Safe to run again."""
+    """
+    Make the sample people that are missing, what they chose and their devices, topics and subscriptions. The people's
+    names. Safe to run again.
+    """
     from core.models import User
     from notifications.models import Subscription, Topic
 
@@ -81,6 +84,7 @@ def make_people(count: int) -> list[str]:
         ],
         ignore_conflicts=True,
     )
+    chosen, phones = _make_choices(usernames), _make_devices(usernames)
     # First, so that their teams stay the same with another --users.
     usernames = [
         *User.objects.filter(username__in=DEMO_PEOPLE).order_by("username").values_list("username", flat=True),
@@ -93,7 +97,50 @@ def make_people(count: int) -> list[str]:
             [Subscription(topic=topic, user_id=ids[name]) for name in names], ignore_conflicts=True
         )
     print(f"people: {count}, {count - known} of them new; topics: {', '.join(sample_data.TOPICS)}")
+    print(f"preferences: {chosen} new; devices: {phones} new")
     return usernames
+
+
+def _make_choices(usernames: list[str]) -> int:
+    """Choose for those who have not chosen; how many. Six statements, however many people."""
+    from django.db import transaction
+    from django.utils import timezone
+
+    from core.models import User
+    from notifications import preferences
+    from notifications.models import Preference
+
+    silent = dict(User.objects.filter(username__in=usernames, preference=None).values_list("username", "id"))
+    if not silent:
+        return 0
+    chosen, now = sample_data.preferences(list(silent)), timezone.now()
+    with transaction.atomic():
+        steps = preferences.step(sorted(silent.values()), now=now)
+        Preference.objects.bulk_update(
+            [Preference(user_id=silent[name], **preferences.BLANK | fields) for name, fields in chosen.items()],
+            list(preferences.BLANK),
+        )
+        preferences.tell(steps, now=now)
+    return len(silent)
+
+
+def _make_devices(usernames: list[str]) -> int:
+    """Make the phones that are missing; how many."""
+    import msgspec
+    from django.utils import timezone
+
+    from core.models import User
+    from notifications import devices
+
+    ids = dict(User.objects.filter(username__in=usernames).values_list("username", "id"))
+    return devices.add(
+        [
+            (ids[name], msgspec.convert(phone, devices.FCM | devices.APNs))
+            for name, phones in sample_data.devices(usernames).items()
+            for phone in phones
+        ],
+        now=timezone.now(),
+    )
 
 
 def send_batches(rest: Rest, events: Sequence[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from core import bodies, logs
 from core.errors import AppError
 from core.models import User
 from delivery.providers import memory
-from notifications import changes, events, explanations, inbox, options, preferences
+from notifications import changes, events, explanations, inbox, options, preferences, shapes
 from notifications.models import Event
 from notifications.submission import Submission
 from notifications.values import Outcome, Result
@@ -98,7 +98,7 @@ class BellhopClock(VirtualClock):
 
     def inbox(self, username: str) -> list[dict[str, Any]]:
         """A person's lines, newest first, as GET /notifications shows them; times are datetimes."""
-        return [inbox.as_json(row) for row in inbox.visible(_user_id(username)).order_by("-pk")]
+        return [shapes.as_json(row) for row in inbox.visible(_user_id(username)).order_by("-pk")]
 
     def explain(self, event: UUID, username: str) -> explanations.Explanation:
         """What became of an event for a person, as GET /events/{id}/explain answers."""

@@ -7,16 +7,16 @@ docs/architecture.md walks through it.
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.conf import settings
 from django.db import OperationalError, transaction
 
-from core import logs, queue
-from notifications import digests, events, inbox, ledger, live, recipients, retraction
+from core import logs, queue, traces
+from notifications import digests, events, inbox, ledger, live, recipients, retraction, shapes
 from notifications.words import Change, EventState, Lane
-from workers import planning, routing
+from workers import planning, routing, wording
 
 log = logs.logger(__name__)
 
@@ -140,7 +140,7 @@ def persist(chunk: recipients.Chunk, *, planner: planning.Planner, now: datetime
     except _OutOfDate:
         recipients.read_again(chunk)
         return persist(chunk, planner=planner, now=now)
-    _tell(chunk, added, now=now)
+    _tell(chunk, added, writer=planner.writer, now=now)
     for channel, lane in {(p.channel, p.lane) for p in planned if p.due_at <= now}:
         queue.hint(queue.DELIVER, lane=lane, channel=channel)
     return len(added)
@@ -160,7 +160,8 @@ def _write(
         if event.id in ours:
             decided = planner.decide(event, recipient, now=now)
             lines[event.id, recipient.user_id] = event, recipient, decided
-            given.append(inbox.Given(event.id, recipient.user_id, decided.plan.visible, decided.text))
+            words = planner.writer.words(event, recipient, now=now)
+            given.append(inbox.Given(event.id, recipient.user_id, decided.plan.visible, decided.text, *words))
     added = inbox.add(given, now=now) if given else []
     planned: list[ledger.Planned] = []
     gathering: dict[tuple[int, str], tuple[events.Claimed, recipients.Recipient, routing.Leg]] = {}
@@ -169,17 +170,18 @@ def _write(
         if line.choices is not None and line.choices != recipient.stamp:
             raise _OutOfDate
         for leg in decided.plan.legs:
-            planned.append(
+            planned += [
                 ledger.Planned(
                     notification_id=line.id,
                     channel=leg.channel,
-                    address=recipient.email,
+                    address=address,
                     lane=event.lane,
                     reason=leg.reason or "",
                     rule=leg.rule,
                     due_at=leg.due_at,
                 )
-            )
+                for address in recipient.addresses(leg.channel)
+            ]
             if leg.gathered:
                 gathering[line.id, leg.channel] = event, recipient, leg
     written = ledger.add(planned, now=now)
@@ -194,30 +196,41 @@ def _write(
     return added, planned
 
 
-def _tell(chunk: recipients.Chunk, added: list[inbox.Added], *, now: datetime) -> None:
-    """One message for the chunk; what an event's recipients share is encoded once."""
+def _tell(chunk: recipients.Chunk, added: list[inbox.Added], *, writer: wording.Writer, now: datetime) -> None:
+    """One message for the chunk; what recipients of an event share, words included, is encoded once."""
     shared: list[str] = []
     trace_ids: list[str] = []
-    index: dict[object, int] = {}
-    for step in chunk.steps:
-        index[step.event.id] = len(shared)
-        shared.append(live.shared_text(inbox.created_json(step.event, now=now)))
-        trace_ids.append(step.event.trace_id)
-    lines = [
-        live.Line(
-            user_id=line.user_id,
-            seq=line.rev,
-            change=Change.CREATED,
-            unread=line.unread or 0,
-            unseen=line.unseen or 0,
-            own=live.own_text(id=line.id, rev=line.rev),
-            index=index[line.event_id],
+    index: dict[tuple[UUID, wording.Words], int] = {}
+    people = {(event.id, recipient.user_id): (event, recipient) for event, recipient in chunk.lines}
+    lines = []
+    for line in added:
+        if line.rev is None:
+            continue
+        event, recipient = people[line.event_id, line.user_id]
+        title, body = words = writer.words(event, recipient, now=now)
+        if (event.id, words) not in index:
+            index[event.id, words] = len(shared)
+            said = shapes.created_json(
+                event, title=event.title if title is None else title, body=event.body if body is None else body, now=now
+            )
+            shared.append(live.shared_text(said))
+            trace_ids.append(event.trace_id)
+        lines.append(
+            live.Line(
+                user_id=line.user_id,
+                seq=line.rev,
+                change=Change.CREATED,
+                unread=line.unread or 0,
+                unseen=line.unseen or 0,
+                own=live.own_text(id=line.id, rev=line.rev),
+                index=index[event.id, words],
+            )
         )
-        for line in added
-        if line.rev is not None
-    ]
+    committed = datetime.now(UTC)
     told = live.publish(lines, shared=shared, trace_ids=trace_ids) if lines else True
     for step in chunk.steps:
+        traces.record("process", trace_id=step.event.trace_id, began=now, ended=committed)
+        traces.record("publish", trace_id=step.event.trace_id, began=committed)
         log.info(
             "event.persisted",
             trace_id=step.event.trace_id,

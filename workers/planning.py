@@ -12,7 +12,7 @@ from notifications import choices, digests, ledger
 from notifications.events import Claimed
 from notifications.recipients import Recipient
 from notifications.resolver import Facts, facts_of
-from workers import routing
+from workers import routing, wording
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -32,15 +32,16 @@ class Planner:
     """
 
     def __init__(self) -> None:
+        self.writer = wording.Writer()
         self._available = tuple(settings.DELIVERY_CHANNELS)
         self._facts: dict[UUID, tuple[int, Facts]] = {}
         self._numbers: dict[tuple[Facts, int | None], int] = {}
-        self._decided: dict[tuple[int, bool, choices.Raw], Decided] = {}
+        self._decided: dict[tuple[int, bool, bool, choices.Raw], Decided] = {}
 
     def decide(self, event: Claimed, recipient: Recipient, *, now: datetime) -> Decided:
         """What to do with this event for this person."""
         number, facts = self._facts.get(event.id) or self._number(event)
-        key = number, bool(recipient.email), recipient.raw
+        key = number, bool(recipient.email), bool(recipient.devices), recipient.raw
         found = self._decided.get(key)
         if found is None:
             found = self._decided[key] = self._plan(event, facts, recipient, now=now)
@@ -58,7 +59,7 @@ class Planner:
             facts=facts,
             choices=choices.read(recipient.raw),
             available=self._available,
-            reachable=frozenset({"email"} if recipient.email else ()),
+            reachable=frozenset(channel for channel in self._available if recipient.addresses(channel)),
             email_if_unread_after=event.email_if_unread_after,
         )
         plan = routing.plan(situation, now=now)

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from core.errors import AppError, Conflict, Invalid
 from core.models import User
-from notifications import events, inbox
+from notifications import events, inbox, shapes
 from notifications.submission import Submission
 from workers import pipeline
 
@@ -55,4 +55,4 @@ def _line(event_id: UUID, *, user_id: int) -> dict[str, Any]:
     row = inbox.visible(user_id).filter(event_id=event_id).first()
     if row is None:
         raise NotInInbox(event=str(event_id))
-    return inbox.as_json(row)
+    return shapes.as_json(row)

@@ -14,14 +14,15 @@ from workers import pipeline
 log = logs.logger(__name__)
 
 
-def hint_due(*, now: datetime) -> bool:
+def hint_due(*, now: datetime, by: str = queue.DISPATCHER) -> bool:
     """Hint every lane that has due rows. False when Redis is away. Two queries; safe to run twice and at once."""
     reached = True
+    queue.sign(by, now=now)
     for lane in events.due_lanes(now=now):
-        reached &= queue.send(queue.PROCESS_EVENTS, lane=lane)
+        reached &= queue.send(queue.PROCESS_EVENTS, lane=lane, by=by)
     for due in ledger.due(now=now):
         if due.channel in settings.DELIVERY_CHANNELS:
-            reached &= queue.send(queue.DELIVER, lane=due.lane, channel=due.channel)
+            reached &= queue.send(queue.DELIVER, lane=due.lane, channel=due.channel, by=by)
         else:
             ended = ledger.end_switched_off(channels=list(settings.DELIVERY_CHANNELS), now=now)
             log.warning("sweep.channel_switched_off", channel=due.channel, deliveries=ended)

@@ -27,5 +27,5 @@ def deliver(*, lane: str, channel: str, **_: object) -> None:
 @app.task(name="workers.sweep")
 def sweep_lanes(**_: object) -> None:
     """Beat's own look at what is due, beside the dispatcher's."""
-    sweep.hint_due(now=timezone.now())
+    sweep.hint_due(now=timezone.now(), by=queue.BEAT)
     schedules.run_due(now=timezone.now())

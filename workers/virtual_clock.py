@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.db.models import Min
 
-from delivery import dispatch
-from notifications import ledger, schedules
+from delivery import dispatch, registry
+from notifications import breakers, ledger, schedules
 from notifications.models import Delivery, Event, Schedule
 from notifications.words import Lane
 from workers import pipeline
@@ -87,7 +87,7 @@ class VirtualClock:
         return self.advance_to(self.now)
 
     def _run_until(self, end: datetime) -> Iterator[Ran]:
-        while (due_at := _earliest()) is not None and due_at <= end:
+        while (due_at := _earliest(self.now)) is not None and due_at <= end:
             self.now = max(self.now, due_at)
             yield self._run_moment()
         self.now = end
@@ -134,17 +134,27 @@ def duration(text: str) -> timedelta:
     return total
 
 
-def _earliest() -> datetime | None:
-    """The earliest `due_at` of any open row."""
-    found = (table._default_manager.aggregate(at=Min("due_at"))["at"] for table in (Schedule, Event, Delivery))
+def _earliest(now: datetime) -> datetime | None:
+    """The earliest `due_at` of any open row; of a channel whose providers are left alone, not before the next probe."""
+    found = [table._default_manager.aggregate(at=Min("due_at"))["at"] for table in (Schedule, Event)]
+    for channel, due_at in Delivery.objects.filter(due_at__isnull=False).values_list("channel").annotate(Min("due_at")):
+        probe_at = _blocked(now).get(channel)
+        found.append(max(due_at, probe_at) if probe_at else due_at)
     return min((at for at in found if at is not None), default=None)
 
 
+def _blocked(now: datetime) -> dict[str, datetime]:
+    """The channels whose providers are all left alone by their breakers, and until when."""
+    probes = {name: breakers.next_probe(registry.providers(name), now=now) for name in settings.DELIVERY_CHANNELS}
+    return {name: at for name, at in probes.items() if at}
+
+
 def _due(now: datetime) -> _Due:
+    deliveries = Delivery.objects.filter(due_at__lte=now).exclude(channel__in=_blocked(now))
     return _Due(
         schedules=frozenset(Schedule.objects.filter(due_at__lte=now).values_list("pk", "due_at")),
         events=frozenset(Event.objects.filter(due_at__lte=now).values_list("pk", "state", "cursor", "attempts")),
-        deliveries=frozenset(Delivery.objects.filter(due_at__lte=now).values_list("pk", "channel", "attempts")),
+        deliveries=frozenset(deliveries.values_list("pk", "channel", "attempts")),
     )
 
 

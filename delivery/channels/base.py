@@ -9,15 +9,17 @@ from notifications.values import Message, Outcome
 class Provider(Protocol):
     """Who carries a channel."""
 
-    # The longest one message can take, in seconds, with signing in; a call starts only with more lease left.
+    # The longest that `at_once` messages can take, in seconds, with signing in: they start only with more lease left.
     timeout: float
+    # How many messages it takes before it yields the first of their outcomes, and sends side by side.
+    at_once: int
 
     def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
         """
-        Send, and yield one Outcome per message, in order, before the next message is taken from `messages`.
+        Send, and yield one Outcome per message, in order. At most `at_once` messages are taken and not yet answered.
 
-        Never raises for a bad message or a dead server: that is an Outcome. The caller may stop early,
-        and then what was not yet yielded was not sent.
+        Never raises for a bad message or a dead server: that is an Outcome. The caller may stop early: what was
+        not taken was not sent, and nobody knows of what was taken and not answered.
         """
         ...
 
@@ -31,6 +33,10 @@ class Channel:
     @property
     def timeout(self) -> float:
         return self.provider.timeout
+
+    @property
+    def at_once(self) -> int:
+        return self.provider.at_once
 
     def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
         """As Provider.send."""

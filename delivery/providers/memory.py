@@ -50,6 +50,7 @@ class MemoryProvider:
     """Carries the messages of any channel into this process's outbox."""
 
     timeout = 1.0
+    at_once = 1
 
     @classmethod
     def from_settings(cls) -> "MemoryProvider":

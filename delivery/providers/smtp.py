@@ -5,26 +5,37 @@ The dialogue is done step by step and not by smtplib's sendmail(), because what 
 depends on the step: before the final dot nothing was sent, after it nobody knows.
 """
 
-import re
 import smtplib
 import ssl
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.headerregistry import HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
+from email.policy import SMTP, Policy
 from email.utils import formatdate, parseaddr
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from delivery.providers import mails
 from notifications.values import Message, Outcome, Result
 
 GREYLIST = timedelta(seconds=60)  # RFC 6647, 2: greylisting servers ask for a minute or more
 FULL_MAILBOX = timedelta(hours=6)
-# A dot-atom at a domain (RFC 5322, 3.4.1), ASCII and at most 254 long (RFC 5321, 4.5.3.1.3): it goes into a command.
-_ADDRESS = re.compile(r"(?=.{3,254}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+
+
+class _Unfolded(UnstructuredHeader):
+    """A header of one long word: the library would write it as an encoded word, where no mail program finds a link."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("List-Unsubscribe", _Unfolded)  # type: ignore[arg-type]
+_POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
 class BadAddress(ValueError):
@@ -81,6 +92,8 @@ class Deadline:
 class SMTPProvider:
     """Any SMTP server, with STARTTLS or TLS from the first byte; certificates are verified."""
 
+    at_once = 1  # a connection carries one mail after the other
+
     def __init__(self, *, server: Server, sender: str, timeout: float) -> None:
         self._server = server
         self._sender = sender
@@ -115,6 +128,16 @@ class SMTPProvider:
         finally:
             if client is not None:
                 _leave(client)
+
+    def probe(self) -> Outcome | None:
+        """Reach the server and sign in, and send nothing. None when it let us in, else what is wrong."""
+        try:
+            client = self._connect()
+            client.ehlo_or_helo_if_needed()
+            _leave(client)
+        except (OSError, smtplib.SMTPException) as error:
+            return _refused(error)
+        return None
 
     def _connect(self) -> smtplib.SMTP:
         server, context = self._server, ssl.create_default_context()
@@ -156,7 +179,7 @@ class SMTPProvider:
                 code, reply = client.docmd(command)
                 if code not in (250, 251, 354):
                     client.docmd("RSET")
-                    return classify(code, reply)
+                    return classify(code, reply, about=command[:4])
             deadline.check()
             client.send(smtplib._quote_periods(content) + b".\r\n")  # type: ignore[attr-defined]
             final_dot_sent = True
@@ -166,23 +189,19 @@ class SMTPProvider:
             return Outcome(result, code="disconnected", detail=type(error).__name__, provider_away=not final_dot_sent)
         if code == 250:
             return Outcome(Result.SENT, code="250", provider_id=_text(reply)[:255])
-        return classify(code, reply)
+        return classify(code, reply, about="DATA")
 
     def _compose(self, message: Message) -> bytes | None:
-        if not _ADDRESS.fullmatch(message.address):
+        if not mails.may_be_address(message.address):
             return None
-        domain = parseaddr(self._sender)[1].rpartition("@")[2] or "localhost"
-        mail = EmailMessage(policy=SMTP_POLICY)
+        mail = EmailMessage(policy=_POLICY)
         try:
             mail["From"] = self._sender
             mail["To"] = message.address
-            # More characters end a line here than in a title: U+2028, for example.
-            mail["Subject"] = " ".join(message.subject.splitlines())
+            mail["Subject"] = mails.subject(message)
             mail["Date"] = formatdate()
-            # The same at every attempt, so that a receiver can recognise a repeat (RFC 5322, 3.6.4).
-            mail["Message-ID"] = f"<{message.key}@{domain}>"
-            mail["X-Request-ID"] = message.trace_id
-            mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers to us
+            for name, value in mails.headers(message, sender=self._sender).items():
+                mail[name] = value
             mail.set_content(message.text)
             mail.add_alternative(message.html, subtype="html")
             return mail.as_bytes()
@@ -190,8 +209,8 @@ class SMTPProvider:
             return None
 
 
-def classify(code: int, reply: bytes) -> Outcome:
-    """What an SMTP reply means for one message (RFC 5321, 4.2; enhanced codes RFC 3463)."""
+def classify(code: int, reply: bytes, *, about: str = "RCPT") -> Outcome:
+    """What an SMTP reply to a command means for one message (RFC 5321, 4.2; enhanced codes RFC 3463)."""
     text = _text(reply)
     enhanced = text.split(" ", 1)[0] if text[:1] in "245" and text[1:2] == "." else ""
 
@@ -204,9 +223,11 @@ def classify(code: int, reply: bytes) -> Outcome:
         return say(Result.RETRY, FULL_MAILBOX)
     if 400 <= code < 500:
         return say(Result.RETRY, GREYLIST)
-    if enhanced.startswith("5.7.") or code == 554:
+    # 5.1.7 and 5.1.8 speak of the sender, and so does every refusal of MAIL: nobody's address is gone.
+    if enhanced.startswith("5.7.") or code == 554 or enhanced in ("5.1.7", "5.1.8") or about == "MAIL":
         return say(Result.CONFIG)
-    if enhanced.startswith("5.1.") or (code in (550, 551, 553) and not enhanced):
+    # Without an enhanced code, a refusal of the content looks like one of the address.
+    if enhanced.startswith("5.1.") or (code in (550, 551, 553) and not enhanced and about == "RCPT"):
         return say(Result.GONE)
     return say(Result.FAILED)
 

@@ -10,6 +10,9 @@ from faker import Faker
 TOPICS = {"team-web": "Web team", "team-mobile": "Mobile team", "team-platform": "Platform team"}
 TASKS = ("Fix", "Review", "Test", "Document", "Release")
 PARTS = ("sign-in", "search", "checkout", "the inbox", "billing", "the mobile menu", "exports", "the API")
+LOCALES = ("en", "en", "de", "fr")
+ZONES = ("Europe/Berlin", "Europe/London", "America/New_York", "Asia/Kolkata", "Australia/Sydney")
+ANDROIDS, IPHONES = ("Pixel", "Galaxy", "Work phone"), ("iPhone", "iPad")
 BROADCAST_EVERY = 10  # in the broadcast mix every tenth event is to everyone, the others go to teams
 
 Event = dict[str, Any]
@@ -34,6 +37,42 @@ def people(count: int) -> list[Person]:
         first, last = fake.first_name(), fake.last_name()
         username = re.sub(r"[^a-z.]", "", f"{first}.{last}".lower()) + str(number)
         made.append(Person(username=username, first_name=first, last_name=last, email=f"{username}@example.com"))
+    return made
+
+
+def preferences(usernames: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What each of them chose: the fields of PATCH /preferences, always the same for the same name."""
+    made, fake = {}, Faker()
+    for username in usernames:
+        fake.seed_instance(username)
+        chosen: dict[str, Any] = {"locale": fake.random_element(LOCALES), "timezone": fake.random_element(ZONES)}
+        if fake.boolean(40):
+            start, end = fake.random_element(("21:00", "22:00", "23:30")), fake.random_element(("06:30", "08:00"))
+            chosen["quiet_hours"] = [{"days": list(range(7)), "start": start, "end": end}]
+        if fake.boolean(30):
+            chosen["digests"] = {"email": fake.random_element(({"every": "hour"}, {"every": "day", "at": "17:00"}))}
+        elif fake.boolean(20):
+            chosen["channels"] = {"email": False}
+        made[username] = chosen
+    return made
+
+
+def devices(usernames: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """
+    Up to two phones for each of them: bodies of POST /devices, always the same for the same name.
+
+    No browsers: those are asked for over the network, and these are nobody's.
+    """
+    made, fake = {}, Faker()
+    for username in usernames:
+        fake.seed_instance(username)
+        phones: list[dict[str, Any]] = []
+        if fake.boolean(70):
+            token = fake.pystr_format("sample:??????????????????????????????")
+            phones.append({"kind": "fcm", "token": token, "name": fake.random_element(ANDROIDS)})
+        if fake.boolean(50):
+            phones.append({"kind": "apns", "token": fake.sha256(), "name": fake.random_element(IPHONES)})
+        made[username] = phones
     return made
 
 

@@ -16,7 +16,8 @@ import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from core.models import User
-from notifications.models import Event, Notification, Subscription, Topic
+from notifications.models import Device, Event, Notification, Preference, Subscription, Topic
+from scripts.shared import sample_data
 from tests import rest
 from tests.processes import ROOT, Bellhop, free_port
 from tests.waiting import wait_until
@@ -239,12 +240,21 @@ def test_sample_people_and_events_come_once(bellhop: Bellhop, people: list[User]
     first = generate(bellhop, *options)
     assert first.stdout.splitlines() == [
         "people: 6, 6 of them new; topics: team-web, team-mobile, team-platform",
+        f"preferences: 6 new; devices: {Device.objects.count()} new",
         "events: 30 accepted, scenario sprint, seed 5",
     ], first.stderr
     wait_until(processed, what="all events processed")
     lines = Notification.objects.count()
     again = generate(bellhop, *options)
     assert again.stdout.splitlines()[0].startswith("people: 6, 0 of them new")
+    assert again.stdout.splitlines()[1] == "preferences: 0 new; devices: 0 new"
+    names = [person.username for person in sample_data.people(6)]
+    assert {(one.user.username, one.timezone, one.version) for one in Preference.objects.select_related("user")} == {
+        (name, chosen["timezone"], 1) for name, chosen in sample_data.preferences(names).items()
+    }
+    assert sorted(Device.objects.values_list("user__username", "kind")) == sorted(
+        (name, phone["kind"]) for name, phones in sample_data.devices(names).items() for phone in phones
+    )
     assert (User.objects.count(), Topic.objects.count(), Subscription.objects.count()) == (8, 3, 7)
     assert (Event.objects.count(), Notification.objects.count()) == (30, lines)
     assert User.objects.get(username="producer").auth_token_set.count() == 0  # type: ignore[attr-defined]  # knox's

@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from core import redis
 from core.models import User
-from delivery import dispatch
+from delivery import dispatch, rounds
 from notifications import inbox, ledger
 from notifications.models import Attempt, Delivery, Event, Type
 from notifications.words import Lane
@@ -216,7 +216,7 @@ def test_while_nobody_is_there_the_rest_of_a_claim_waits_uncounted(producer: Use
     assert deliver() == 3
     assert [(s, a) for s, _, _, a in states()] == [("pending", 1), ("pending", 0), ("pending", 0)]
     rest = Delivery.objects.exclude(address="alice@example.com")
-    assert set(rest.values_list("due_at", "in_flight", "lost_claims")) == {(NOW + dispatch.PAUSE, False, 0)}
+    assert set(rest.values_list("due_at", "in_flight", "lost_claims")) == {(NOW + rounds.PAUSE, False, 0)}
     assert attempts() == [(1, "retry", "unreachable")]
 
 

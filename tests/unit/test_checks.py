@@ -7,9 +7,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from core import checks
+from delivery.providers import vapid
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")  # nothing here connects
 
+KEY = vapid.generate()
 REMOTE = {"HOST": "db.example.com", "NAME": "bellhop"}
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"DEMO": True, "PUBLIC_URL": "https://bellhop.example.com"}, "DEMO=1 makes users with known passwords"),
@@ -25,7 +27,26 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "Channel 'pigeon': No module named 'delivery.channels.pigeon'",
     ),
 ]
+
+
+def push(kind: str, **changed: Any) -> dict[str, Any]:
+    """Settings of an installation that pushes to one kind of device."""
+    names = {"webpush": "webpush.WebPushProvider", "fcm": "fcm.FCMProvider", "apns": "apns.APNSProvider"}
+    entry = {"CLASS": "delivery.channels.push.PushChannel", "PROVIDER": "delivery.providers.push.PushProvider"}
+    providers = {kind: f"delivery.providers.{names[kind]}"}
+    return {"DELIVERY_CHANNELS": {"push": entry}, "PUSH_PROVIDERS": providers, "VAPID_PRIVATE_KEY": KEY} | changed
+
+
+BAD += [
+    (push("webpush", PUSH_TIMEOUT=60), "LEASE_SECONDS is too short for PUSH_TIMEOUT"),
+    (push("webpush", VAPID_PRIVATE_KEY="hunter2"), "Channel 'push': VAPID_PRIVATE_KEY is no key"),
+    (push("webpush", VAPID_SUBJECT="me@example.com"), "VAPID_SUBJECT must begin with mailto: or https://"),
+    (push("webpush", ALLOWED_NETWORKS=["10.0.0.1/8"]), "ALLOWED_NETWORKS must be networks like 10.1.0.0/16"),
+    (push("fcm", FCM_CREDENTIALS_FILE="/missing.json"), "FCM_CREDENTIALS_FILE must be the JSON file"),
+    (push("apns", APNS_KEY_FILE="/missing.p8"), "APNS_KEY_FILE must be the .p8 file"),
+]
 GOOD: list[dict[str, Any]] = [
+    push("webpush"),
     {},
     {"DATABASES": {"default": REMOTE | {"OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/ca.pem"}}}},
     {"DATABASES": {"default": REMOTE | {"OPTIONS": {"sslmode": "disable"}}}},

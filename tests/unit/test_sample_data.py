@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from notifications import devices, options
 from notifications.submission import Submission
 from scripts.shared import jsonplaceholder, sample_data
 from scripts.shared.jsonplaceholder import Records, Todo
@@ -21,6 +22,28 @@ def test_people_are_always_the_same_ones() -> None:
     assert sample_data.people(20)[:5] == sample_data.people(5)
     assert len(set(NAMES)) == 20
     assert {person.email for person in sample_data.people(20)} == {f"{name}@example.com" for name in NAMES}
+
+
+def test_what_people_chose_is_always_the_same_and_may_be_chosen() -> None:
+    chosen = sample_data.preferences(NAMES)
+    assert list(chosen) == NAMES
+    assert sample_data.preferences(NAMES[3:5]) == {name: chosen[name] for name in NAMES[3:5]}
+    for one in chosen.values():
+        assert options.columns(msgspec.convert(one, options.PreferenceChange)) == one
+    fields = Counter(field for one in chosen.values() for field in one)
+    assert set(fields) == {"locale", "timezone", "quiet_hours", "digests", "channels"}
+    assert fields["locale"] == fields["timezone"] == 20
+
+
+def test_devices_are_always_the_same_and_may_be_registered() -> None:
+    made = sample_data.devices(NAMES)
+    assert list(made) == NAMES
+    assert sample_data.devices(NAMES[3:5]) == {name: made[name] for name in NAMES[3:5]}
+    phones = [phone for some in made.values() for phone in some]
+    prints = {devices.fingerprint(msgspec.convert(phone, devices.FCM | devices.APNs)) for phone in phones}
+    assert len(prints) == len(phones)
+    assert {len(some) for some in made.values()} == {0, 1, 2}
+    assert {phone["kind"] for phone in phones} == {"fcm", "apns"}
 
 
 def test_everybody_follows_one_team() -> None:

@@ -50,6 +50,23 @@ def test_what_a_reply_means(code: int, reply: bytes, result: Result, short: str,
     assert classify(code, reply) == Outcome(result, code=short, detail=detail, retry_after=retry_after)
 
 
+@pytest.mark.parametrize(
+    ("about", "reply", "result"),
+    [
+        ("MAIL", b"No such sender", CONFIG),
+        ("MAIL", b"5.1.1 No such user", CONFIG),
+        ("RCPT", b"5.1.7 Bad sender's mailbox", CONFIG),
+        ("RCPT", b"5.1.8 Bad sender's system", CONFIG),
+        ("DATA", b"This looks like spam", FAILED),
+        ("DATA", b"5.1.1 No such user", GONE),
+    ],
+)
+def test_what_speaks_of_the_sender_or_the_content_says_nothing_of_the_address(
+    about: str, reply: bytes, result: Result
+) -> None:
+    assert classify(550, reply, about=about).result == result
+
+
 def test_a_greylisting_server_is_left_alone_for_a_minute_and_a_full_mailbox_for_hours() -> None:
     assert (timedelta(seconds=60), timedelta(hours=6)) == (GREYLIST, FULL_MAILBOX)
 
