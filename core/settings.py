@@ -145,8 +145,8 @@ CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 CORS_ALLOWED_ORIGINS = ALLOWED_ORIGINS
 CORS_ALLOW_CREDENTIALS = True
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "x-csrftoken", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["retry-after", "x-request-id"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "if-match", "x-csrftoken", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["etag", "retry-after", "x-request-id"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -250,6 +250,7 @@ if PUSH_PROVIDERS:
     DELIVERY_CHANNELS["push"] = {
         "CLASS": "delivery.channels.push.PushChannel",
         "PROVIDER": "delivery.providers.push.PushProvider",
+        "PER_HOUR": env.int("PUSH_PER_HOUR", 0),
     }
 # What others name (push endpoints) must be public addresses; or in these networks.
 ALLOWED_NETWORKS: list[str] = env.list("ALLOWED_NETWORKS", default=[])
