@@ -128,7 +128,7 @@ def test_each_answer(service: PushService, answer: Order, result: Result, code: 
         ("0", 0, 0),
         ("17", 17, 17),
         ("999999999", 86400, 86400),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=False), 3400, 3600),
+        ("in an hour", 3400, 3600),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
         ("soon", None, None),
         ("-5", None, None),
@@ -138,6 +138,8 @@ def test_each_answer(service: PushService, answer: Order, result: Result, code: 
 def test_the_wait_is_what_the_service_says(
     service: PushService, status: int, header: str, least: int | None, most: int | None
 ) -> None:
+    if header == "in an hour":
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=1))
     service.told["alice"] = Answer(status, headers={"retry-after": header})
     wait = send(service, "alice")[0].retry_after
     if least is None or most is None:

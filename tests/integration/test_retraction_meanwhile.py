@@ -164,6 +164,7 @@ def test_expanding_sending_and_retracting_at_once_leaves_no_line(producer: User)
 
 
 async def test_both_devices_see_the_lines_go_in_order(producer: User, alice: User, tmp_path: Path) -> None:
+    connection.close()  # async tests share one of their own, and a chaos test may have ended it
     bellhop = Bellhop(tmp_path)
     try:
         bellhop.start("ws")
