@@ -22,6 +22,7 @@ log = logs.logger(__name__)
 
 PROCESS_EVENTS = "workers.process_events"
 DELIVER = "workers.deliver"
+CALL_WEBHOOKS = "workers.call_webhooks"
 # Longer than a hint waits in a healthy queue, short enough that a lost one is forgotten soon.
 OUTSTANDING = 5  # seconds
 # Who sends a hint. Sweeps find what a lost hint left, and what waited for its time.
@@ -34,7 +35,7 @@ def queue_of(task: str, lane: str) -> str:
     Each lane has a queue. Deliveries have queues of their own, and so processes of their own: a mail server
     that is silent holds up mail, never an inbox.
     """
-    if task == DELIVER:
+    if task in (DELIVER, CALL_WEBHOOKS):
         return "deliver_urgent" if lane == "urgent" else "deliver"
     return lane
 

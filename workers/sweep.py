@@ -7,7 +7,7 @@ from django.conf import settings
 
 from core import logs, queue, redis
 from delivery import dispatch
-from notifications import events, ledger, schedules
+from notifications import events, ledger, schedules, webhooks
 from notifications.words import Lane
 from workers import pipeline
 
@@ -15,7 +15,7 @@ log = logs.logger(__name__)
 
 
 def hint_due(*, now: datetime, by: str = queue.DISPATCHER) -> bool:
-    """Hint every lane that has due rows. False when Redis is away. Two queries; safe to run twice and at once."""
+    """Hint every lane that has due rows. False when Redis is away. Three queries; safe to run twice and at once."""
     reached = True
     queue.sign(by, now=now)
     for lane in events.due_lanes(now=now):
@@ -26,6 +26,8 @@ def hint_due(*, now: datetime, by: str = queue.DISPATCHER) -> bool:
         else:
             ended = ledger.end_switched_off(channels=list(settings.DELIVERY_CHANNELS), now=now)
             log.warning("sweep.channel_switched_off", channel=due.channel, deliveries=ended)
+    if webhooks.gather(now=now):
+        reached &= queue.send(queue.CALL_WEBHOOKS, lane=Lane.NORMAL, by=by)
     return reached
 
 

@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from core import queue
 from core.celery import app
-from delivery import dispatch
+from delivery import dispatch, webhooks
 from notifications import schedules
 from notifications.words import Lane
 from workers import pipeline, sweep
@@ -22,6 +22,13 @@ def deliver(*, lane: str, channel: str, **_: object) -> None:
     """A channel has deliveries in a lane."""
     queue.clear(queue.DELIVER, lane=lane, channel=channel)
     dispatch.deliver(channel=channel, lane=Lane(lane), clock=timezone.now)
+
+
+@app.task(name=queue.CALL_WEBHOOKS)
+def call_webhooks(*, lane: str, **_: object) -> None:
+    """Webhooks have calls."""
+    queue.clear(queue.CALL_WEBHOOKS, lane=lane)
+    webhooks.call(clock=timezone.now)
 
 
 @app.task(name="workers.sweep")

@@ -17,6 +17,7 @@ from notifications.api import (
     subscriptions,
     suppressions,
     templates,
+    webhooks,
 )
 
 urlpatterns = [
@@ -59,6 +60,9 @@ urlpatterns = [
     path("devices/<str:id>", devices.DeviceView.as_view()),
     path("suppressions", suppressions.SuppressionsView.as_view()),
     path("suppressions/<str:id>", suppressions.SuppressionView.as_view()),
+    path("webhooks", webhooks.WebhooksView.as_view()),
+    path("webhooks/<str:id>", webhooks.WebhookView.as_view()),
+    path("webhooks/<str:id>/calls", webhooks.CallsView.as_view()),
     path("schedules", schedules.SchedulesView.as_view()),
     path("schedules/<str:id>", schedules.ScheduleView.as_view()),
 ]

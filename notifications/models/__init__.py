@@ -9,6 +9,7 @@ from notifications.models.policy import Breaker, Replay, Suppression
 from notifications.models.preference import NotificationSetting, Preference, PreferenceTemplate
 from notifications.models.schedule import Schedule
 from notifications.models.template import Layout, Template
+from notifications.models.webhook import Webhook, WebhookCall
 
 __all__ = [
     "Attempt",
@@ -33,4 +34,6 @@ __all__ = [
     "Template",
     "Topic",
     "Type",
+    "Webhook",
+    "WebhookCall",
 ]

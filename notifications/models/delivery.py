@@ -106,6 +106,8 @@ class Delivery(models.Model):
                 condition=Q(state__in=["failed", "unknown"]) | Q(lost_claims__gt=0),
                 name="delivery_trouble",
             ),
+            # What ended lately: webhooks.py.
+            models.Index(fields=["ended_at", "id"], condition=Q(ended_at__isnull=False), name="delivery_ended"),
         ]
 
 
