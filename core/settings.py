@@ -222,7 +222,9 @@ DELIVERY_CHANNELS: dict[str, dict[str, Any]] = {
         "PER_HOUR": env.int("EMAIL_PER_HOUR", 0),
     },
 }
-EMAIL_URL: str = env.str("EMAIL_URL", "smtp://127.0.0.1:1025")  # smtp://, smtp+tls:// (STARTTLS), smtps://
+EMAIL_URL: str = env.str(
+    "EMAIL_URL", f"smtp://127.0.0.1:{env.int('SMTP_PORT', 1025)}"
+)  # smtp://, smtp+tls:// (STARTTLS), smtps://
 EMAIL_FROM: str = env.str("EMAIL_FROM", "Bellhop <bellhop@localhost>")
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", 10)  # seconds for each: reaching the server, signing in, a message
 

@@ -114,6 +114,8 @@ def change(id: int, given: options.TemplateChange, *, now: datetime) -> Preferen
         raise preferences.Stale(present=shape(row))
     before = {name: getattr(row, name) for name in BLANK}
     after = options.merge(before, wanted)
+    if row.is_default and not after["is_default"]:
+        raise Invalid("The body is not valid: see details.", is_default=["Make another one the default instead."])
     if after != before:
         row.version, row.updated_at = version + 1, now
         _write(row, after)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 
 from core.errors import Invalid
-from notifications import languages, templates
+from notifications import languages, layouts, templates
 from notifications.models import Layout, Template, Type
 from notifications.rendering import Source
 
@@ -146,7 +146,7 @@ def load(folder: Folder, *, by: int | None, now: datetime) -> int:
     with transaction.atomic():
         now_there = {words[:3]: words for words in stored().words}
         for key, source in folder.layouts.items():
-            templates.put_layout(key, source=source, now=now)
+            layouts.put(key, source=source, now=now)
         for key, sample in folder.samples.items():
             if not Type.objects.filter(pk=key).update(sample=sample):
                 raise Invalid(f"There is no type {key}; make it first.")

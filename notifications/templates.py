@@ -1,6 +1,5 @@
 """
-The words of messages, as staff write them: per type, channel and language, in versions. The only writer of both
-Template and Layout.
+The words of messages, as staff write them: per type, channel and language, in versions. The only writer of Template.
 
 A version never changes; saving makes the next one and makes it the current one, in one transaction under the row
 lock of its type. Two who save at once get two versions, and there is never more than one current.
@@ -184,39 +183,6 @@ def problems(rows: Any) -> Iterator[tuple[Template, str]]:
             yield row, why
 
 
-def save_layout(key: str, *, source: str, now: datetime, new: bool = False) -> Layout:
-    """
-    Store a layout if everything that stands in it still can be used. Raises Invalid; AlreadyThere when it has to
-    be `new` and is not.
-    """
-    alone = Source(EMAIL, "en", "x", "<mj-section><mj-column><mj-text>x</mj-text></mj-column></mj-section>", source)
-    if why := problem(alone, type=Type(key="", category_id="")):
-        raise _invalid(source=why)
-    with transaction.atomic():
-        if new:
-            catalog.create(Layout(key=key, source=source, updated_at=now))
-        row, _made = Layout.objects.select_for_update(no_key=True).update_or_create(
-            pk=key, defaults={"source": source, "updated_at": now}
-        )
-        if broken := [f"{one}: {why}" for one, why in problems(Template.objects.filter(layout=row, current=True))]:
-            raise Invalid("The body is not valid: see details.", source=broken)
-    return row
-
-
-def put_layout(key: str, *, source: str, now: datetime) -> None:
-    """Store a layout unseen: for an import, which looks at everything when all of it is there."""
-    Layout.objects.update_or_create(pk=key, defaults={"source": source, "updated_at": now})
-
-
-def delete_layout(row: Layout) -> None:
-    """Delete a layout that no template names. Raises InUse with the count."""
-    with transaction.atomic():
-        Layout.objects.select_for_update().filter(pk=row.pk).first()
-        if uses := Template.objects.filter(layout=row).count():
-            raise catalog.InUse(templates=uses)
-        row.delete()
-
-
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """The current templates of some types and channels, read at one moment."""
@@ -266,12 +232,16 @@ def preview(
 ) -> tuple[Rendered, list[str]]:
     """What a version would say, and which variables the sample does not have. Raises Invalid."""
     given = {**example(row.type, channel=row.channel, sample=sample), **words}
+    missing: list[str] = []
     try:
         compiled = rendering.compile_source(source_of(row), strict=False)
+        missing = rendering.missing(compiled, known={**given, "data": rendering.ANYTHING})
         written = rendering.render(compiled, variables=given, reader=_reader(row.locale, locale=locale, zone=zone))
     except (Failed, Unusable) as error:
+        if missing:  # a filter cannot make a date of nothing: what is missing is the answer
+            return Rendered(subject="", text="", html=""), missing
         raise _invalid(source=str(error)) from error
-    return written, rendering.missing(compiled, known={**given, "data": rendering.ANYTHING})
+    return written, missing
 
 
 def source_of(row: Template) -> Source:

@@ -35,7 +35,7 @@ class Planner:
         self.writer = wording.Writer()
         self._available = tuple(settings.DELIVERY_CHANNELS)
         self._facts: dict[UUID, tuple[int, Facts]] = {}
-        self._numbers: dict[tuple[Facts, int | None], int] = {}
+        self._numbers: dict[tuple[Facts, int | None, datetime | None], int] = {}
         self._decided: dict[tuple[int, bool, bool, choices.Raw], Decided] = {}
 
     def decide(self, event: Claimed, recipient: Recipient, *, now: datetime) -> Decided:
@@ -50,7 +50,8 @@ class Planner:
     def _number(self, event: Claimed) -> tuple[int, Facts]:
         """Events of which the same is to be decided share a number: comparing it is cheap."""
         facts = facts_of(event)
-        number = self._numbers.setdefault((facts, event.email_if_unread_after), len(self._numbers))
+        same = facts, event.email_if_unread_after, event.expires_at
+        number = self._numbers.setdefault(same, len(self._numbers))
         self._facts[event.id] = number, facts
         return number, facts
 
@@ -61,6 +62,7 @@ class Planner:
             available=self._available,
             reachable=frozenset(channel for channel in self._available if recipient.addresses(channel)),
             email_if_unread_after=event.email_if_unread_after,
+            expires_at=event.expires_at,
         )
         plan = routing.plan(situation, now=now)
         return Decided(plan, _encode({channel: _told(asdict(one)) for channel, one in plan.decisions}).decode())

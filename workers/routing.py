@@ -21,6 +21,7 @@ class Situation:
     available: tuple[str, ...]  # channels this installation has, beside the inbox
     reachable: frozenset[str]  # channels the person has an address on
     email_if_unread_after: int | None = None  # seconds
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,17 @@ def plan(situation: Situation, *, now: datetime) -> Plan:
                 decision = Decision(Value.OFF, "address", Reason.NO_ADDRESS)
         decisions[channel] = decision
     visible = decisions[IN_APP].value != Value.OFF
-    return Plan(
-        visible=visible,
-        legs=tuple(
-            _leg(channel, decision, situation=situation, visible=visible, now=now)
-            for channel, decision in decisions.items()
-            if decision.value != Value.OFF and channel != IN_APP
-        ),
-        decisions=tuple(decisions.items()),
-    )
+    legs = []
+    for channel, decision in decisions.items():
+        if decision.value == Value.OFF or channel == IN_APP:
+            continue
+        leg = _leg(channel, decision, situation=situation, visible=visible, now=now)
+        if situation.expires_at and leg.due_at >= situation.expires_at:
+            # It would wait longer than it is worth.
+            decisions[channel] = Decision(Value.OFF, decision.rule, Reason.EXPIRED)
+        else:
+            legs.append(leg)
+    return Plan(visible=visible, legs=tuple(legs), decisions=tuple(decisions.items()))
 
 
 def _leg(channel: str, decision: Decision, *, situation: Situation, visible: bool, now: datetime) -> Leg:

@@ -21,7 +21,7 @@ from workers import pipeline
 
 
 class NotInInbox(Conflict):
-    """They do not want it in their inbox; GET /events/{id}/explain says which rule decided."""
+    """It is not for their inbox: they, a default or the type decided so. GET /events/{id}/explain says which rule."""
 
     code = "not_in_inbox"
 

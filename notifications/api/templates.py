@@ -18,7 +18,7 @@ from core.authentication import caller
 from core.bodies import read
 from core.errors import Invalid, NotFound
 from core.openapi import describe
-from notifications import catalog, languages, templates
+from notifications import catalog, languages, layouts, templates
 from notifications.api import rows
 from notifications.api.catalog import CatalogPage, Key, find, list_by
 from notifications.models import Layout, Template
@@ -255,7 +255,7 @@ class LayoutsView(APIView):
     )
     def post(self, request: Request) -> Response:
         given = read(LayoutBody, request.data)
-        row = templates.save_layout(given.key, source=given.source, new=True, now=timezone.now())
+        row = layouts.save(given.key, source=given.source, new=True, now=timezone.now())
         return Response(_layout(row), status=201)
 
 
@@ -274,11 +274,11 @@ class LayoutView(APIView):
     )
     def patch(self, request: Request, key: str) -> Response:
         given, row = read(LayoutChange, request.data), find(Layout, key)
-        return Response(_layout(templates.save_layout(row.key, source=given.source, now=timezone.now())))
+        return Response(_layout(layouts.save(row.key, source=given.source, now=timezone.now())))
 
     @describe(
         "delete_layout", "Delete a layout that no template names", answers={204: None}, errors=(401, 403, 404, 409, 429)
     )
     def delete(self, request: Request, key: str) -> Response:
-        templates.delete_layout(find(Layout, key))
+        layouts.delete(find(Layout, key))
         return Response(status=204)

@@ -58,8 +58,17 @@ def test_what_is_critical_wakes_her(producer: User, quiet: User, server: mail.Ma
 
 
 def test_what_expires_in_the_night_is_dropped(producer: User, quiet: User, server: mail.MailServer) -> None:
+    """At once, when it is known that the night is longer."""
     event = tell(producer, "alice", expires_at="2026-03-03T06:00:00Z", now=LATE)
-    assert rows() == [HELD]
+    assert rows() == []
+    assert explain(event)["answer"].endswith("no email (expired, by type).")
+
+
+def test_what_was_held_and_has_expired_by_the_morning_is_dropped(
+    producer: User, quiet: User, server: mail.MailServer
+) -> None:
+    event = tell(producer, "alice", expires_at="2026-03-03T06:00:00Z", now=LATE - timedelta(hours=2))
+    assert (deliver(now=LATE), rows()) == (1, [HELD])
     deliver(now=MORNING)
     assert (rows(), server.received) == ([("suppressed", "expired", None)], [])
     assert "email suppressed (expired)" in explain(event)["answer"]

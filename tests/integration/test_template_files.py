@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from notifications import template_files, templates
+from notifications import layouts, template_files, templates
 from notifications.models import Layout, Template, Type
 from tests.factories import NOW
 
@@ -18,7 +18,7 @@ PART = "<mj-section><mj-column>\r\n<mj-text>---\n{{ vars.due | date }} ü</mj-te
 def written(committed: None) -> Iterator[None]:
     """Words in both channels, with a layout; nothing of it is left for other tests."""
     Type.objects.filter(pk="task.assigned").update(sample={"due": "2026-03-02", "größe": [1, {"a": None}]})
-    templates.save_layout("main", source="<mjml><mj-body>{{ content }}</mj-body></mjml>\n", now=NOW)
+    layouts.save("main", source="<mjml><mj-body>{{ content }}</mj-body></mjml>\n", now=NOW)
     for locale in ("en", "pt-BR"):
         save("email", locale, " {{ title }}: x ", PART, layout="main")
         save("in_app", locale, "{{ actor }}", "", layout=None)

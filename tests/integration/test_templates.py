@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from core.errors import Invalid
 from core.models import User
 from delivery import dispatch
-from notifications import catalog, templates
+from notifications import catalog, layouts, templates
 from notifications.models import Layout, Preference, Template, Type
 from notifications.words import Lane
 from tests import factories, mail
@@ -216,28 +216,28 @@ PART = "<mj-section><mj-column><mj-text>{{ title }}</mj-text></mj-column></mj-se
 
 def test_a_layout_keeps_what_stands_in_it_and_is_kept_by_it() -> None:
     frame = "<mjml><mj-body>{{ content }}" + PART.replace("{{ title }}", "%s") + "</mj-body></mjml>"
-    templates.save_layout("main", source=frame % "Bye", now=NOW, new=True)
+    layouts.save("main", source=frame % "Bye", now=NOW, new=True)
     with pytest.raises(catalog.AlreadyThere):
-        templates.save_layout("main", source=frame % "Other", now=NOW, new=True)
+        layouts.save("main", source=frame % "Other", now=NOW, new=True)
     row = save("x", PART, channel="email", layout="main")
     for broken in ("<mjml></mjml>", frame % "{{ vars.due }}", "{{ content }}"):
         with pytest.raises(Invalid):
-            templates.save_layout("main", source=broken, now=NOW)
+            layouts.save("main", source=broken, now=NOW)
     shelf = templates.current(types=["task.assigned"], channels=["email"])
     given = {**GIVEN, "recipient": {}}
     written = templates.write(shelf, channel="email", given=given, locale="en", zone=UTC_ZONE)
     assert written is not None
     assert written.text == "Water the plants\n\nBye"
-    templates.save_layout("main", source=frame % "See you", now=NOW)
+    layouts.save("main", source=frame % "See you", now=NOW)
     shelf = templates.current(types=["task.assigned"], channels=["email"])
     written = templates.write(shelf, channel="email", given=given, locale="en", zone=UTC_ZONE)
     assert written is not None
     assert written.text == "Water the plants\n\nSee you"
     with pytest.raises(catalog.InUse) as used:
-        templates.delete_layout(Layout.objects.get())
+        layouts.delete(Layout.objects.get())
     assert used.value.details == {"templates": 1}
     templates.delete(row)
-    templates.delete_layout(Layout.objects.get())
+    layouts.delete(Layout.objects.get())
     assert not Layout.objects.exists()
 
 

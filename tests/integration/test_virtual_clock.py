@@ -189,10 +189,10 @@ def test_events_of_one_moment_keep_their_order(clock: BellhopClock, alice: User)
 def test_what_expires_before_the_morning_does_not_go(clock: BellhopClock, alice: User) -> None:
     clock.prefer("alice", quiet_hours=EVERY_NIGHT)
     clock.advance_to("2026-01-05T23:00Z")
-    clock.send("task.assigned", users=["alice"], expires_at=clock.now + timedelta(hours=2))
+    event = clock.send("task.assigned", users=["alice"], expires_at=clock.now + timedelta(hours=2))
     clock.advance("1 day")
-    assert clock.sent == []
-    assert ended() == [("suppressed", "expired", 0)]
+    assert (clock.sent, ended()) == ([], [])
+    assert clock.explain(event, "alice")["answer"].endswith("no email (expired, by type).")
 
 
 def test_retries_come_to_an_end(clock: BellhopClock, alice: User) -> None:

@@ -166,6 +166,28 @@ def test_a_plan_for_each_situation(
     )
 
 
+@pytest.mark.parametrize(
+    ("choices", "unread_after", "left", "ends"),
+    [
+        (NOBODY, None, timedelta(seconds=1), None),
+        (QUIET, None, timedelta(hours=6), Reason.EXPIRED),
+        (QUIET, None, timedelta(hours=6, microseconds=1), None),
+        (DAILY, None, timedelta(hours=20), Reason.EXPIRED),
+        (DAILY, None, timedelta(days=1), None),
+        (NOBODY, 300, timedelta(seconds=300), Reason.EXPIRED),
+        (NOBODY, 300, timedelta(seconds=301), None),
+    ],
+)
+def test_what_would_wait_past_its_end_is_not_planned(
+    choices: Choices, unread_after: int | None, left: timedelta, ends: Reason | None
+) -> None:
+    situation = Situation(FACTS, choices, ("email",), frozenset({"email"}), unread_after, NOW + left)
+    made = plan(situation, now=NOW)
+    assert (made.visible, len(made.legs)) == (True, 0 if ends else 1)
+    if ends:
+        assert dict(made.decisions)["email"] == Decision(Value.OFF, "type", Reason.EXPIRED)
+
+
 CHANNELS = ["email", "push", "chat"]
 
 

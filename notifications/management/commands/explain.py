@@ -25,5 +25,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{found['answer']}\n")
         for moment in found["timeline"]:
             at = f"{moment['at']:%Y-%m-%d %H:%M:%S.%f}Z"
-            rest = " ".join(part for part in (moment["channel"], moment["reason"], moment["detail"]) if part)
+            rule = moment["rule"] and f"by {moment['rule']}"
+            rest = " ".join(part for part in (moment["channel"], moment["reason"], rule, moment["detail"]) if part)
             self.stdout.write(f"  {at}  {moment['what']:<16} {rest}".rstrip())
