@@ -220,5 +220,6 @@ def test_the_command_says_the_same(producer: User, alice: User, capsys: pytest.C
     assert lines[0] == explain()["answer"]
     assert lines[1] == "  2026-03-02 12:00:00.000000Z  accepted         lane normal, priority normal"
     assert len(lines) == 1 + len(explain()["timeline"])
+    assert lines[3].endswith("decided: off     email not_requested by event")
     with pytest.raises(CommandError, match="There is no event nonsense"):
         call_command("explain", "nonsense", user="alice")

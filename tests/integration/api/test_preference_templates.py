@@ -101,6 +101,10 @@ def test_one_is_the_default(staff: Caller) -> None:
     staff("PATCH", f"{PATH}/{loud['id']}", {"version": 1, "is_default": True})
     assert defaults() == ["loud"]
     assert not staff.get(f"{PATH}/{calm['id']}")["is_default"]
+    # There is always one.
+    answer = staff("PATCH", f"{PATH}/{loud['id']}", {"version": 2, "is_default": False})
+    assert (error(answer), list(answer.json()["details"])) == ((400, "invalid"), ["is_default"])
+    assert defaults() == ["loud"]
 
 
 def test_names_are_not_given_twice(staff: Caller) -> None:

@@ -126,6 +126,12 @@ class TestPreview:
         shown = staff("POST", f"/templates/{row['id']}/render", {"sample": {}}).json()
         assert (shown["text"], shown["missing"]) == ("AB", ["vars.due"])
 
+    def test_a_filter_of_what_is_missing_hides_the_words_and_not_the_name(self, staff: Caller) -> None:
+        row = made(staff, NEW)
+        answer = staff("POST", f"/templates/{row['id']}/render", {"sample": {}})
+        assert answer.status_code == 200
+        assert answer.json() == {"subject": "", "text": "", "html": "", "missing": ["vars.due"]}
+
     def test_what_it_cannot_say_is_told(self, staff: Caller) -> None:
         row = made(staff, NEW)
         answer = staff("POST", f"/templates/{row['id']}/render", {"sample": {"due": "soon"}})
