@@ -18,11 +18,11 @@ CLIENTS = 16
 # The columns and indexes of the real table, without its foreign keys.
 TABLE = "CREATE TABLE bench_line (LIKE notifications_notification INCLUDING ALL)"
 ONE = """
-INSERT INTO bench_line (event_id, user_id, rev, created_at, skipped)
+INSERT INTO bench_line (event_id, user_id, rev, created_at, decisions)
 VALUES (gen_random_uuid(), %s, nextval('bench_rev'), now(), '{}')
 """
 MANY = f"""
-INSERT INTO bench_line (event_id, user_id, rev, created_at, skipped)
+INSERT INTO bench_line (event_id, user_id, rev, created_at, decisions)
 SELECT gen_random_uuid(), g, nextval('bench_rev'), now(), '{{}}' FROM generate_series(1, {CHUNK}) g
 """
 
