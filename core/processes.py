@@ -1,6 +1,7 @@
 """Processes of this machine: found by what they work on, waited for, ended."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ def carrying(variable: str, *, value: str) -> list[psutil.Process]:
     """This user's living processes that were started with an environment variable of that value."""
     mine = psutil.Process().uids().real
     return list(_matching(lambda p: p.uids().real == mine and p.environ().get(variable) == value))
+
+
+def in_group(leader: int) -> list[psutil.Process]:
+    """The living processes of a process group, whether its leader lives or not."""
+    return list(_matching(lambda process: os.getpgid(process.pid) == leader and alive(process)))
 
 
 def alive(process: psutil.Process) -> bool:

@@ -62,7 +62,7 @@ class Supervisor:
             if command.ended is None:
                 command.ended = now
                 command.pause = 1.0 if now - command.started > LONGEST_PAUSE else command.pause
-                self._kill_children(command)  # they may hold its port
+                self._kill_children(command)
                 self._show(name, f"ended with {_status(command.child)}; starting again in {command.pause:.0f} s")
             elif now - command.ended >= command.pause:
                 command.child, command.started, command.ended = self._spawn(command.line), now, None
@@ -94,8 +94,10 @@ class Supervisor:
         )
 
     def _kill_children(self, command: _Command) -> None:
+        """Kill what is left of its group, and wait: the signal takes a moment, and they may hold its port."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(command.child.pid, signal.SIGKILL)
+        processes.wait_until(lambda: not processes.in_group(command.child.pid), seconds=10)
 
     def _follow(self, name: str) -> None:
         output = self._commands[name].child.stdout

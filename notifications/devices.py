@@ -46,7 +46,7 @@ FCMToken = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_:-]{20,4096}$(?!\n)")]
 APNsToken = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}){32,100}$(?!\n)")]
 
 
-class Registration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
+class Named(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
     """What every kind has. Left out: as it was; of a new device, empty. Its repr hides the address."""
 
     name: Name | UnsetType = UNSET
@@ -54,14 +54,6 @@ class Registration(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, tag
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-    def identity(self) -> str:
-        """What makes it this device and no other."""
-        raise NotImplementedError
-
-    def address(self) -> dict[str, Any]:
-        """What its push service needs, as providers read it."""
-        raise NotImplementedError
 
 
 class Keys(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,7 +66,7 @@ class Keys(msgspec.Struct, forbid_unknown_fields=True):
         return "Keys()"
 
 
-class WebPush(Registration, tag=DeviceKind.WEBPUSH.value, kw_only=True):
+class WebPush(Named, tag=DeviceKind.WEBPUSH.value, kw_only=True):
     """A browser: the JSON of its PushSubscription, as it is, and the kind."""
 
     endpoint: Endpoint
@@ -89,7 +81,7 @@ class WebPush(Registration, tag=DeviceKind.WEBPUSH.value, kw_only=True):
         return {"kind": DeviceKind.WEBPUSH.value, "endpoint": self.endpoint, "keys": keys}
 
 
-class FCM(Registration, tag=DeviceKind.FCM.value, kw_only=True):
+class FCM(Named, tag=DeviceKind.FCM.value, kw_only=True):
     """An app that registered with Firebase Cloud Messaging."""
 
     token: FCMToken
@@ -101,7 +93,7 @@ class FCM(Registration, tag=DeviceKind.FCM.value, kw_only=True):
         return {"kind": DeviceKind.FCM.value, "token": self.token}
 
 
-class APNs(Registration, tag=DeviceKind.APNS.value, kw_only=True):
+class APNs(Named, tag=DeviceKind.APNS.value, kw_only=True):
     """An app that registered with the Apple Push Notification service."""
 
     token: APNsToken
@@ -111,6 +103,10 @@ class APNs(Registration, tag=DeviceKind.APNS.value, kw_only=True):
 
     def address(self) -> dict[str, Any]:
         return {"kind": DeviceKind.APNS.value, "token": self.identity()}
+
+
+# Each kind's `identity` makes it this device and no other; its `address` is what its push service needs.
+Registration = WebPush | FCM | APNs
 
 
 # --- A person's devices ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from notifications.options import Locale
 from notifications.words import DeviceKind
 
 # A union of types is itself no type to mypy.
-DeviceBody = cast("type[devices.Registration]", devices.WebPush | devices.FCM | devices.APNs)
+DeviceBody = cast("type[devices.Registration]", devices.Registration)
 
 
 class DevicePatch(msgspec.Struct, forbid_unknown_fields=True):
