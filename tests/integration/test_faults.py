@@ -1,18 +1,15 @@
 """What Sentry is told of a bug, by a process of its own against a peer on this machine: all of it, and no secret."""
 
-import gzip
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.processes import ROOT
+from tests.receiver import Receiver, receiving
 
 SECRETS = (
     "credential-of-alice",
@@ -71,33 +68,10 @@ task.apply()
 """
 
 
-class Peer(http.server.BaseHTTPRequestHandler):
-    """Takes envelopes (one JSON text a line: header, then a header and a body for each item)."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.envelopes.append((self.path, body.decode()))  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def peer() -> Iterator[Any]:
-    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
-    server.envelopes = []
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    yield server
-    server.shutdown()
-    serving.join()
-    server.server_close()
+def peer() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 def run(code: str, **env: str) -> None:
@@ -123,12 +97,14 @@ def run(code: str, **env: str) -> None:
     ids=["request", "log line", "task"],
 )
 def test_a_bug_is_told_once_with_its_trace_and_no_secret(
-    peer: Any, code: str, trace_id: str | None, tags: set[str]
+    peer: Receiver, code: str, trace_id: str | None, tags: set[str]
 ) -> None:
-    dsn = f"http://public@127.0.0.1:{peer.server_port}/7"
+    dsn = peer.url.replace("//", "//public@") + "/7"
     run(code, SENTRY_DSN=dsn, RELEASE="2026.3", REDIS_URL="redis://:key-of-redis@127.0.0.1:1/0")
-    ((path, envelope),) = peer.envelopes
+    ((path, body),) = peer.posts
     assert path == "/api/7/envelope/"
+    # One JSON text a line: the envelope's header, then a header and a body for each item.
+    envelope = body.decode()
     event = json.loads(envelope.splitlines()[2])
     raised = [(one["type"], one["value"]) for one in event["exception"]["values"]]
     assert raised == [("RuntimeError", "the request broke")]

@@ -1,11 +1,9 @@
 """Traces: what a collector on this machine receives of one event, from several moments and a forked process."""
 
 import hashlib
-import http.server
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +17,7 @@ from core.models import User
 from notifications.models import Event
 from tests import factories, mail
 from tests.processes import ROOT
+from tests.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.usefixtures("committed")
 W3C = "0af7651916cd43dd8448eb211c80319c"
@@ -49,33 +48,13 @@ assert os.waitpid(child, 0)[1] == 0
 """
 
 
-class Collector(http.server.BaseHTTPRequestHandler):
-    """Takes what an OTLP exporter posts."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.posts.append((self.path, body))  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def collector() -> Iterator[Any]:
-    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    server.posts = []
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    yield server
-    server.shutdown()
-    serving.join()
-    server.server_close()
+def collector() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
-def spans(collector: Any) -> dict[str, Any]:
+def spans(collector: Receiver) -> dict[str, Any]:
     """The spans that came, by name; each name once."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -90,7 +69,7 @@ def spans(collector: Any) -> dict[str, Any]:
     return found
 
 
-def test_one_event_is_one_trace_across_processes(producer: User, alice: User, collector: Any) -> None:
+def test_one_event_is_one_trace_across_processes(producer: User, alice: User, collector: Receiver) -> None:
     host, name = connection.settings_dict["HOST"], connection.settings_dict["NAME"]
     with mail.MailServer() as server:
         env = os.environ | {
@@ -99,7 +78,7 @@ def test_one_event_is_one_trace_across_processes(producer: User, alice: User, co
             "DATABASE_URL": os.environ.get("TEST_DATABASE_URL") or f"postgres://bellhop@/{host}/{name}",
             "REDIS_URL": settings.REDIS_URL,
             "EMAIL_URL": server.url,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         }
         traceparent = f"00-{W3C}-b7ad6b7169203331-01"
         done = subprocess.run(
