@@ -1,12 +1,9 @@
 """What the tests of retraction do: tell of an object, withdraw it, look at what is left."""
 
-import threading
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
 from core.models import User
 from notifications import events, retraction
@@ -53,24 +50,3 @@ def states(*chosen: Event) -> list[str]:
 def head(user: User) -> tuple[int, int, int]:
     own = InboxHead.objects.get(user=user)
     return own.head_seq, own.unread, own.unseen
-
-
-def at_once(*work: Callable[[], Any]) -> None:
-    """Run these in threads that start together. What one of them raises is raised here."""
-    start, raised = threading.Barrier(len(work)), []
-
-    def run(one: Callable[[], Any]) -> None:
-        try:
-            start.wait()
-            one()
-        except Exception as error:
-            raised.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=[one]) for one in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert raised == []

@@ -1,6 +1,5 @@
 """What Part 1 promises of volume, repetition and resuming, on the running processes."""
 
-import threading
 from collections import Counter
 
 from django.db import connection
@@ -10,6 +9,7 @@ from notifications.models import Event, InboxHead, Notification
 from tests import factories, ledger, rest
 from tests.processes import Bellhop
 from tests.sockets import Client
+from tests.threads import at_once
 from tests.waiting import wait_until
 
 
@@ -51,16 +51,11 @@ def test_a_broadcast_reaches_everyone_once(bellhop: Bellhop) -> None:
 def test_the_same_event_ten_times_at_once(bellhop: Bellhop) -> None:
     factories.user("alice")
     token = bellhop.token("producer")
-    answers: list[rest.Answer] = []
 
     def post(body: dict[str, object]) -> rest.Answer:
         return rest.call(bellhop, "POST", "/events", body, token=token, Idempotency_Key="once")
 
-    threads = [threading.Thread(target=lambda: answers.append(post(in_app("alice")))) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(*[lambda: post(in_app("alice"))] * 10)
     assert [answer.status for answer in answers] == [202] * 10
     assert len({answer.body["id"] for answer in answers}) == 1
     other = post(in_app("alice", title="Moved to Monday"))

@@ -15,7 +15,7 @@ from notifications.words import Lane
 from tests import factories, mail
 from tests.deciding import NIGHT, carried, carriers, choose, deliver, explain, rows, tell, tell_many
 from tests.factories import NOW, accept, submission
-from tests.retraction import at_once
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed", "three_an_hour")
 

@@ -20,7 +20,7 @@ from tests import factories, mail
 from tests.api import Caller
 from tests.deciding import DAILY, choose, deliver, rows, tell, tell_many
 from tests.factories import NOW, accept, submission
-from tests.retraction import at_once
+from tests.threads import at_once
 from tests.waiting import wait_until
 from workers import pipeline
 

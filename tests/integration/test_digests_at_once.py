@@ -18,7 +18,7 @@ from notifications.words import DeliveryState, Lane
 from tests import factories, mail
 from tests.deciding import HOURLY, carried, carriers, choose, rows, tell
 from tests.factories import NOW
-from tests.retraction import at_once
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 

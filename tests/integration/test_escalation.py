@@ -20,7 +20,7 @@ from tests import factories, mail
 from tests.api import Caller
 from tests.deciding import counts, deliver, explain, line, reasons, rows, tell
 from tests.factories import NOW
-from tests.retraction import at_once
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 

@@ -1,6 +1,5 @@
 """Accepting events: a promise, kept once, and every refusal with a reason."""
 
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from notifications.events import Accepted, IdempotencyConflict
 from notifications.models import Category, Event, Topic
 from tests import factories
 from tests.factories import NOW, accept, submission
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -143,21 +143,7 @@ class TestIdempotency:
         assert isinstance(other, IdempotencyConflict)
 
     def test_ten_at_once_are_one_event(self, producer: User) -> None:
-        answers: list[Any] = []
-        start = threading.Barrier(10)
-
-        def one() -> None:
-            from django.db import connection
-
-            start.wait()
-            answers.extend(accept(producer, submission("alice"), keys=["k"]))
-            connection.close()
-
-        threads = [threading.Thread(target=one) for _ in range(10)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        answers = [answer for (answer,) in at_once(*[lambda: accept(producer, submission("alice"), keys=["k"])] * 10)]
         assert len(answers) == 10
         assert {answer.id for answer in answers} == {Event.objects.get().id}
         assert sorted(answer.repeated for answer in answers) == [False] + [True] * 9

@@ -1,11 +1,9 @@
 """Deliveries: one holder at a time, and only the holder of the newest token writes."""
 
-import threading
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from core.models import User
 from notifications import inbox, ledger
@@ -16,6 +14,7 @@ from notifications.values import Outcome, Result
 from notifications.words import DeliveryState, Lane, Reason
 from tests import factories
 from tests.factories import NOW, accept, submission
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -188,20 +187,11 @@ def test_what_is_too_long_for_its_column_is_cut(producer: User) -> None:
 
 def test_claimers_at_once_share_nothing_and_leave_nothing(producer: User) -> None:
     deliveries(producer, 200)
-    claims: list[list[Claimed]] = []
-    start = threading.Barrier(4)
 
-    def work() -> None:
-        start.wait()
-        claims.extend(claim(limit=10) for _ in range(8))
-        connection.close()
+    def work() -> list[Claimed]:
+        return [held for _ in range(8) for held in claim(limit=10)]
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    ids = [held.id for held_at_once in claims for held in held_at_once]
+    ids = [held.id for claimed in at_once(*[work] * 4) for held in claimed]
     assert len(ids) == len(set(ids)) == 200
     assert Delivery.objects.filter(token=1, attempts=1, due_at=LATER).count() == 200
 

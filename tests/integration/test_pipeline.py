@@ -1,13 +1,11 @@
 """From the claim to the lines: what workers at once, bad events and a dead Redis do to it."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from core.models import User
 from notifications import events, inbox
@@ -17,6 +15,7 @@ from tests import factories
 from tests.api import Caller
 from tests.factories import NOW, accept, left_out, submission
 from tests.live import Listener
+from tests.threads import at_once
 from workers import pipeline
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -93,20 +92,11 @@ def test_a_channel_that_is_gone_from_the_settings_stops_nobody(producer: User, a
 
 def test_workers_at_once_share_nothing_and_leave_nothing(producer: User, alice: User) -> None:
     accept(producer, *[submission("alice") for _ in range(400)])
-    claims: list[list[events.Claimed]] = []
-    start = threading.Barrier(4)
 
-    def work() -> None:
-        start.wait()
-        claims.extend(events.claim(lane=Lane.NORMAL, limit=10, now=NOW) for _ in range(10))
-        connection.close()
+    def work() -> list[events.Claimed]:
+        return [event for _ in range(10) for event in events.claim(lane=Lane.NORMAL, limit=10, now=NOW)]
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    ids = [event.id for claim in claims for event in claim]
+    ids = [event.id for claimed in at_once(*[work] * 4) for event in claimed]
     assert len(ids) == len(set(ids)) == 400
     assert Event.objects.filter(token=1, attempts=1, due_at=NOW + settings.LEASE).count() == 400
 

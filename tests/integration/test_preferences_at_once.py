@@ -1,12 +1,10 @@
 """What people and staff choose at the same moment: exactly one wins, and nothing is half done."""
 
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from core.errors import AppError, NotFound
 from core.models import User
@@ -19,6 +17,7 @@ from notifications.preferences import Changed, Stale
 from notifications.words import Lane, Reason, Value
 from tests import factories
 from tests.factories import NOW
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -35,25 +34,8 @@ def no_templates(committed: None) -> Iterator[None]:
 
 
 def race(*calls: Callable[[], Any]) -> list[Any]:
-    """Run these at once, each with a connection of its own; what each returned, or the error it raised."""
-    results: list[Any] = [None] * len(calls)
-    ready = threading.Barrier(len(calls))
-
-    def run(place: int, call: Callable[[], Any]) -> None:
-        try:
-            ready.wait(10)
-            results[place] = call()
-        except AppError as error:
-            results[place] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=one) for one in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
+    """What each of these calls at once returned, or how it was refused."""
+    return at_once(*calls, caught=AppError)
 
 
 def test_of_two_changes_with_one_version_exactly_one_wins(alice: User) -> None:

@@ -19,7 +19,7 @@ from tests.deciding import deliver, tell
 from tests.factories import NOW
 from tests.integration.test_query_counts import statements
 from tests.replays import AT, FAR, HOUR, addressees, attempts, fail, order, refusing, replay, rows
-from tests.retraction import at_once
+from tests.threads import at_once
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("committed", "server")

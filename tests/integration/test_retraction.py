@@ -18,7 +18,8 @@ from notifications.words import EventState
 from tests import factories
 from tests.factories import accept, submission
 from tests.live import Listener
-from tests.retraction import AFTER, BEFORE, LATER, at_once, claim, head, retract, states, tell, withdraw
+from tests.retraction import AFTER, BEFORE, LATER, claim, head, retract, states, tell, withdraw
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 

@@ -20,8 +20,9 @@ from tests import factories
 from tests.factories import NOW, accept, submission
 from tests.live import Listener
 from tests.processes import Bellhop
-from tests.retraction import AFTER, BEFORE, LATER, at_once, claim, head, retract, tell, withdraw
+from tests.retraction import AFTER, BEFORE, LATER, claim, head, retract, tell, withdraw
 from tests.sockets import Client
+from tests.threads import at_once
 from tests.waiting import wait_until
 from workers import pipeline
 

@@ -1,8 +1,8 @@
 """Versions of words, which of them is used for whom, and what goes out by mail."""
 
-import threading
 from collections.abc import Iterator
 from email.message import EmailMessage
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from notifications.models import Layout, Preference, Template, Type
 from notifications.words import Lane
 from tests import factories, mail
 from tests.factories import NOW
+from tests.threads import at_once
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -89,38 +90,17 @@ def test_what_was_changed_meanwhile_is_not_overwritten() -> None:
     assert versions() == [("en", 1, False), ("en", 2, False), ("en", 3, True)]
 
 
-def at_once(count: int, work: Any) -> list[Any]:
-    """What each of several threads got from `work`, or the class of its error."""
-    got: list[Any] = []
-    gate = threading.Barrier(count)
-
-    def one(number: int) -> None:
-        try:
-            gate.wait()
-            got.append(work(number))
-        except Exception as error:
-            got.append(type(error))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return got
-
-
 def test_all_who_save_at_once_get_a_version_and_one_is_current() -> None:
-    rows = at_once(8, lambda number: save(f"Version of {number}"))
+    rows = at_once(*[partial(save, f"Version of {number}") for number in range(8)])
     assert sorted(row.version for row in rows) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [version for version in versions() if version[2]] == [("en", 8, True)]
 
 
 def test_of_those_who_change_one_version_at_once_one_wins() -> None:
     first = save()
-    got = at_once(6, lambda number: save(f"Change of {number}", after=first))
-    assert sorted(str(one) for one in got if one is templates.Outdated) == [str(templates.Outdated)] * 5
+    changes = [partial(save, f"Change of {number}", after=first) for number in range(6)]
+    got = at_once(*changes, caught=templates.Outdated)
+    assert sorted(type(one).__name__ for one in got) == ["Outdated"] * 5 + ["Template"]
     assert versions() == [("en", 1, False), ("en", 2, True)]
 
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.peers import authority
 from tests.peers.http import Answer, Request, Server
 from tests.peers.orders import Peer
 from tests.rules.tree import ROOT
+from tests.threads import at_once
 from workers import sweep, tasks
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -268,22 +268,12 @@ def test_two_workers_at_once_make_each_call_once(receiver: Receiver, producer: U
     for path in ("/one", "/two", "/three"):
         hook(receiver, now, path)
     end(producer, now, *["sent"] * 30)
-    handled: list[int] = []
-    ready = threading.Barrier(3)
 
     def work() -> None:
-        try:
-            ready.wait()
-            book.gather(now=now)
-            handled.append(call(now))
-        finally:
-            connection.close()
+        book.gather(now=now)
+        call(now)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*[work] * 3)
     call(now)  # what was busy when the others looked
     assert (len(receiver.received), len(set(receiver.keys))) == (90, 90)
     assert rows() == [("sent", 1, "204", None)] * 90

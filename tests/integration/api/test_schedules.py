@@ -1,17 +1,16 @@
 """Schedules over REST."""
 
-import threading
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from core.models import User
 from notifications import schedules
 from notifications.models import Event, Schedule
 from tests import factories
 from tests.api import Caller, error
+from tests.threads import at_once
 
 EVENT = {"type": "task.assigned", "recipients": {"users": ["alice"]}, "title": "Stand up", "expires_after": 3600}
 BODY: dict[str, Any] = {"name": "Standup", "event": EVENT, "cron": "0 9 * * 1-5", "timezone": "Europe/Berlin"}
@@ -169,18 +168,7 @@ def test_one_producer_may_have_so_many(as_producer: Caller, producer: User, monk
     """Also when several ask for the last place at once."""
     monkeypatch.setattr(schedules, "MOST", 2)
     made(as_producer)
-    start, codes = threading.Barrier(4), []
-
-    def work() -> None:
-        start.wait()
-        codes.append(as_producer("POST", "/schedules", BODY).status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    codes = at_once(*[lambda: as_producer("POST", "/schedules", BODY).status_code] * 4)
     assert (sorted(codes), Schedule.objects.count()) == ([201, 409, 409, 409], 2)
     answer = as_producer("POST", "/schedules", BODY)
     assert (error(answer), answer.json()["details"]) == ((409, "too_many_schedules"), {"most": 2})
